@@ -1,0 +1,117 @@
+"""nanokata: `./noxw -s d4` is the main job, `./noxw -s tests` are the tests; `-- ...` goes to the session.
+
+All sessions share the environment .venv, which ./noxw, and nox itself, make and keep up to date.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import nox
+
+nox.options.default_venv_backend = "none"
+nox.options.sessions = []
+logging.getLogger("nox").addFilter(lambda record: "uv binary" not in record.getMessage())  # none is needed
+
+ROOT = Path(__file__).resolve().parent
+
+
+def leave(message: str = "", status: int = 2) -> NoReturn:
+    """End nox itself with `status`: a session that nox sees fail always becomes status 1."""
+    if message:
+        print(message, file=sys.stderr)
+    raise SystemExit(status)
+
+
+@functools.cache
+def shared_python() -> str:
+    """The Python of .venv, after `noxw` has made sure that it is there and up to date."""
+    status = subprocess.call(["sh", "noxw", "--setup-only"], cwd=ROOT)
+    if status:
+        leave(status=status)
+    return str(ROOT / ".venv" / "bin" / "python")
+
+
+def python(*arguments: str) -> int:
+    """Run .venv's Python from the repository's root; its exit status, 128 + n where signal n ended it.
+
+    Ctrl-C reaches it from the terminal, and is its own business: it may have a checkpoint to write.
+    """
+    child = subprocess.Popen([shared_python(), *arguments], cwd=ROOT)
+    while child.poll() is None:
+        with contextlib.suppress(KeyboardInterrupt):
+            child.wait()
+    return child.returncode if child.returncode >= 0 else 128 - child.returncode
+
+
+def run(*arguments: str) -> None:
+    """Run .venv's Python; unless it succeeds, nox ends with its exit status."""
+    status = python(*arguments)
+    if status:
+        leave(status=status)
+
+
+@nox.session
+def d4(session: nox.Session) -> None:
+    """Train the whole stack on this computer, in minutes: text, tokenizer, base, mid, sft, rl, report."""
+    run("-m", "reference", "d4", *session.posargs)
+
+
+@nox.session
+def chat(session: nox.Session) -> None:
+    """Talk to the model of the latest run (-- -p "..." asks one thing)."""
+    run("-m", "reference", "chat", *session.posargs)
+
+
+@nox.session
+def report(session: nox.Session) -> None:
+    """Write the report of a run again: report.md, report.json and the plots."""
+    run("-m", "reference", "report", *session.posargs)
+
+
+@nox.session
+def export(session: nox.Session) -> None:
+    """Write a run's model as a folder that the transformers library loads (-- --tag NAME)."""
+    run("-m", "reference", "export", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure speed side by side with named peers (-- train, -- decode)."""
+    names = sorted(file.stem for file in (ROOT / "bench").glob("[!_]*.py"))
+    if not session.posargs or session.posargs[0] not in names:
+        leave(f"Say which benchmark: nox -s bench -- NAME, where NAME is one of: {', '.join(names)}.")
+    name, *options = session.posargs
+    run("-m", f"bench.{name}", *options)
+
+
+LINT = {
+    "ruff format": ("-m", "ruff", "format", "--check", "."),
+    "ruff check": ("-m", "ruff", "check", "."),
+    "mypy": ("-m", "mypy"),
+}
+
+
+def check(steps: dict[str, tuple[str, ...]]) -> None:
+    """Run every step, also after one has failed, then say which did."""
+    failed = [name for name, arguments in steps.items() if python(*arguments)]
+    if failed:
+        leave(f"Failed, see above: {', '.join(failed)}.", status=1)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check format, style and types: ruff and mypy."""
+    check(LINT)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the project's lint and tests (-- takes pytest's arguments)."""
+    check({**LINT, "pytest": ("-m", "pytest", *session.posargs)})
