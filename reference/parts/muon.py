@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-# One iteration maps every singular value s to a s + b s^3 + c s^5. These three push anything in (0, 1] into
-# about 0.7 .. 1.2 in five iterations: they give up exactness at 1 for steepness at 0.
+# One iteration maps every singular value s to a s + b s^3 + c s^5. Five of them carry all of 0.002 .. 1 into
+# 0.68 .. 1.21: these three numbers give up exactness at 1 for steepness at 0.
 A, B, C = 3.4445, -4.7750, 2.0315
 
 

@@ -57,7 +57,7 @@ def by_loops(logprobs: list, weights: list, mask: list) -> float:
 
 B = T = 4  # equal, so that a wrong axis would go through
 LOGPROBS = -random(B, T).abs() - 0.1
-ADVANTAGES = torch.tensor([1.5, -0.5, 0.0, -1.0])
+ADVANTAGES = torch.tensor([1.3, -0.7, 0.0, -1.1])
 MASK = torch.tensor([[0, 1, 1, 1], [0, 0, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0]])  # sequences of unequal length
 
 

@@ -128,8 +128,11 @@ def test_rows_of_an_expanded_cache_are_independent():
 
 
 def test_a_single_row_and_an_empty_cache_expand():
-    """one row may become one row, and nothing may be held yet"""
-    assert fill(cache().expand(1), 2)[0][0].shape == (1, H, 2, D)
+    """one row may become one row, of a cache of its own, and nothing may be held yet"""
+    one = cache()
+    copy = one.expand(1)
+    assert fill(copy, 2)[0][0].shape == (1, H, 2, D)
+    assert (copy.length, one.length) == (2, 0)
     empty = cache().expand(4)
     assert empty.length == 0
     assert torch.equal(fill(empty, 1, batch=4)[1][1], block(1, 4, seed=3))

@@ -222,12 +222,13 @@ def test_a_tool_call():
     ]
 
 
-def test_dropped_tokens_have_no_effect():
-    """marks, stops and calls that are sampled while tokens are forced do nothing"""
+@pytest.mark.parametrize("dropped", [(START, 49, END, STOP), (STOP, BOS, END, START)])
+def test_dropped_tokens_have_no_effect(dropped):
+    """marks, stops and whole calls that are sampled while tokens are forced do nothing"""
     dispatcher = Dispatcher(SPECIAL, encode, decode)
     for token in (START, *encode("10"), END):
         dispatcher.next(token)
-    assert [dispatcher.next(token) for token in (STOP, START, BOS, END)] == forced(OUT, *encode("10"), OUT_END)
+    assert [dispatcher.next(token) for token in dropped] == forced(OUT, *encode("10"), OUT_END)
     assert not dispatcher.done
     assert [dispatcher.next(token) for token in (*encode("1"), END, 7)] == chosen(*encode("1"), END, 7)
 
@@ -237,7 +238,7 @@ def test_no_result_forces_nothing():
     assert play([START, *encode("what"), END, 1, 2]) == chosen(START, *encode("what"), END, 1, 2)
 
 
-@pytest.mark.parametrize("result", ["", "0", "False", "None"])
+@pytest.mark.parametrize("result", ["", "0", "False", "None", " 7 "])
 def test_every_other_result_counts(result):
     """an empty string and a 0 are results"""
     steps = play([START, 49, END] + [1] * (len(result) + 3), tool=lambda code: result)
