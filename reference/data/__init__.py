@@ -1,0 +1,1 @@
+"""Where the text comes from: generated, read from files, and turned into batches."""

@@ -1,0 +1,245 @@
+"""Where base training's text comes from: parquet shards, text files, or the documentation in this Python."""
+
+from __future__ import annotations
+
+import ast
+import sysconfig
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from reference.errors import UserError
+
+TEXT_SUFFIXES = (".txt", ".md")
+LONGEST_TEXT = 4_000  # characters; a longer file becomes several documents
+VALIDATION_EVERY = 20  # of documents held in memory, every 20th
+# Folders of the standard library that hold no documentation: tests, programs, other people's packages.
+WITHOUT_DOCS = {"test", "tests", "idlelib", "lib2to3", "turtledemo", "site-packages", "dist-packages"}
+
+
+class DocumentSource(Protocol):
+    """Text in two disjoint splits, "train" and "val", both in a fixed order.
+
+    `fingerprint` says in a few numbers, for JSON, what the source held, so that a changed one is noticed.
+    """
+
+    name: str
+    fingerprint: dict[str, int]
+
+    def stream(self, split: str, start: int = 0, rank: int = 0, world_size: int = 1) -> Iterator[str]:
+        """Documents rank, rank + world_size, ... of the split for ever, from this rank's `start`-th one on.
+
+        The numbers run on from epoch to epoch, so that all ranks together take each document once per epoch.
+        """
+        ...
+
+    def validation(self) -> Iterator[str]:
+        """Every document of the split "val", once."""
+        ...
+
+
+class ListDocuments:
+    """Documents that fit in memory; every 20th, or the last of fewer, is for validation."""
+
+    def __init__(self, name: str, texts: list[str]) -> None:
+        if len(texts) < 2:
+            raise UserError(f"{name} holds one document, but training and validation need one each; add text.")
+        self.name = name
+        self.fingerprint = {"documents": len(texts), "bytes": sum(len(text.encode()) for text in texts)}
+        every = min(VALIDATION_EVERY, len(texts))
+        self._splits = {
+            "train": [text for i, text in enumerate(texts) if i % every != every - 1],
+            "val": texts[every - 1 :: every],
+        }
+
+    def stream(self, split: str, start: int = 0, rank: int = 0, world_size: int = 1) -> Iterator[str]:
+        texts = self._splits[split]
+        number = start * world_size + rank
+        while True:
+            yield texts[number % len(texts)]
+            number += world_size
+
+    def validation(self) -> Iterator[str]:
+        return iter(self._splits["val"])
+
+
+class TextDocuments(ListDocuments):
+    """The .txt and .md files under a directory, in the order of their names, or one such file."""
+
+    def __init__(self, path: Path) -> None:
+        files = sorted(_visible_files(path)) if path.is_dir() else [path]
+        if not files:
+            raise UserError(f"{path} holds no .parquet, .txt or .md file; name a directory that does.")
+        super().__init__(path.resolve().name, [piece for file in files for piece in pieces(_read_text(file))])
+
+
+class PythonDocs(ListDocuments):
+    """The documentation that comes with this Python: its language reference and its library's docstrings."""
+
+    def __init__(self) -> None:
+        from pydoc_data.topics import topics  # half a megabyte that nothing else needs
+
+        library = Path(sysconfig.get_path("stdlib"))
+        texts = [topics[name] for name in sorted(topics)]
+        for file in sorted(library.rglob("*.py")):
+            if WITHOUT_DOCS.isdisjoint(file.relative_to(library).parts):
+                texts.append(_docstrings(file, library))
+        texts = [text for text in _without_repeats(texts) if text]
+        super().__init__("python-docs", [piece for text in texts for piece in pieces(text)])
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """`count` rows of one row group of a parquet file, from row `first` on."""
+
+    path: Path
+    index: int
+    first: int
+    count: int
+
+    def texts(self, start: int, step: int) -> Iterator[str]:
+        """Rows start, start + step, ..., read in batches, so that a huge row group is no danger to memory."""
+        row, end, begin = self.first + start, self.first + self.count, 0
+        try:
+            with pq.ParquetFile(self.path) as file:
+                for batch in file.iter_batches(1024, row_groups=[self.index], columns=["text"]):
+                    while row < min(begin + len(batch), end):
+                        yield batch.column(0)[row - begin].as_py() or ""
+                        row += step
+                    begin += len(batch)
+        except (OSError, pa.ArrowException) as error:
+            raise UserError(f"{self.path} cannot be read as parquet; fetch or make it again.") from error
+
+
+class ParquetDocuments:
+    """Parquet shards with a `text` column, a row a document, in the order of their names.
+
+    The last shard is for validation; of a single one the last row group; of a single row group the last 20th.
+    """
+
+    def __init__(self, path: Path) -> None:
+        shards = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+        groups = [_row_groups(shard) for shard in shards]
+        if len(shards) > 1:
+            train, val = [group for shard in groups[:-1] for group in shard], groups[-1]
+        elif len(groups[0]) > 1:
+            train, val = groups[0][:-1], groups[0][-1:]
+        else:
+            train, val = _divided(groups[0][0])
+        self.name = path.resolve().name
+        self.fingerprint = {
+            "documents": sum(group.count for group in train + val),
+            "bytes": sum(shard.stat().st_size for shard in shards),
+        }
+        self._splits = {"train": train, "val": val}
+
+    def stream(self, split: str, start: int = 0, rank: int = 0, world_size: int = 1) -> Iterator[str]:
+        groups = self._splits[split]
+        row = (start * world_size + rank) % sum(group.count for group in groups)
+        while True:
+            for group in groups:  # row counts from the beginning of the group, which may lie far before it
+                if row < group.count:
+                    yield from group.texts(row, world_size)
+                    row += -(-(group.count - row) // world_size) * world_size
+                row -= group.count
+
+    def validation(self) -> Iterator[str]:
+        return islice(self.stream("val"), sum(group.count for group in self._splits["val"]))
+
+
+def open_source(spec: str) -> DocumentSource:
+    """The source that `--data` names: "python-docs", or a directory or file of parquet shards or of text."""
+    if spec == "python-docs":
+        return PythonDocs()
+    path = Path(spec)
+    if not path.exists():
+        raise UserError(f"There is no data at {path}; name a directory of .parquet, .txt or .md files.")
+    if path.suffix == ".parquet" or any(path.glob("*.parquet")):
+        return ParquetDocuments(path)
+    if path.is_dir() or path.suffix in TEXT_SUFFIXES:
+        return TextDocuments(path)
+    raise UserError(f"{path} is not a .parquet, .txt or .md file, nor a directory of such files.")
+
+
+def pieces(text: str) -> Iterator[str]:
+    """The text in pieces of at most 4,000 characters, cut after a paragraph, else a line, else a word."""
+    start = 0
+    while len(text) - start > LONGEST_TEXT:
+        limit = start + LONGEST_TEXT
+        ends = (text.rfind(mark, start, limit) + len(mark) for mark in ("\n\n", "\n", " "))
+        end = next((end for end in ends if end > start + LONGEST_TEXT // 2), limit)
+        yield text[start:end]
+        start = end
+    yield text[start:]
+
+
+def _visible_files(directory: Path) -> Iterable[Path]:
+    for path in directory.rglob("*"):
+        hidden = any(part.startswith(".") for part in path.relative_to(directory).parts)
+        if path.suffix in TEXT_SUFFIXES and path.is_file() and not hidden:
+            yield path
+
+
+def _read_text(path: Path) -> str:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not text in UTF-8; convert it or take it away.") from error
+    if "\0" in text:
+        raise UserError(f"{path} is a binary file, not text; take it away.")
+    if not text.strip():
+        raise UserError(f"{path} is empty; take it away or fill it.")
+    return text
+
+
+def _without_repeats(texts: Iterable[str]) -> Iterator[str]:
+    # Many a paragraph stands in several places; in both splits it would make validation a test of memory.
+    seen: set[str] = set()
+    for text in texts:
+        new = [paragraph for paragraph in dict.fromkeys(text.split("\n\n")) if paragraph not in seen]
+        seen.update(new)
+        yield "\n\n".join(new)
+
+
+def _docstrings(file: Path, library: Path) -> str:
+    module = ".".join(file.relative_to(library).with_suffix("").parts)
+    entries = []
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            docstring = ast.get_docstring(node)
+            if docstring:
+                entries.append(f"{getattr(node, 'name', module)}\n{docstring}")
+    return "\n\n".join(entries)
+
+
+def _row_groups(shard: Path) -> list[RowGroup]:
+    try:
+        metadata = pq.read_metadata(shard)
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(f"{shard} cannot be read as parquet; fetch or make it again.") from error
+    columns = {field.name: field.type for field in metadata.schema.to_arrow_schema()}
+    if columns.get("text") not in (pa.string(), pa.large_string()):
+        raise UserError(f"{shard} has no column `text` of strings, only {', '.join(columns) or 'none'}.")
+    counts = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+    groups = [RowGroup(shard, i, 0, count) for i, count in enumerate(counts) if count]
+    if not groups:
+        raise UserError(f"{shard} is empty; take it away.")
+    return groups
+
+
+def _divided(group: RowGroup) -> tuple[list[RowGroup], list[RowGroup]]:
+    if group.count < 2:
+        raise UserError(f"{group.path} holds one document, but training and validation need one each; add text.")
+    held_out = max(1, group.count // VALIDATION_EVERY)
+    kept = group.count - held_out
+    return (
+        [RowGroup(group.path, group.index, 0, kept)],
+        [RowGroup(group.path, group.index, kept, held_out)],
+    )
