@@ -1,0 +1,60 @@
+"""Cross-entropy of a soft-capped linear head, in chunks, with its gradient computed in the forward pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+CAP = 15.0
+CHUNK_ROWS = 1024  # rows of logits held at once: small enough for a CPU's cache, large enough for its matrix kernels
+
+
+def softcap(logits: Tensor) -> Tensor:
+    """CAP * tanh(logits / CAP): any shape, float32 in, float32 out, smoothly held in [-CAP, CAP].
+
+    Source: Gemma 2 (arXiv:2408.00118), section 2, "Logit soft-capping".
+    """
+    return CAP * torch.tanh(logits / CAP)
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+        N = x.shape[0]
+        w = weight.to(x.dtype)
+        grad_x = torch.empty_like(x)
+        grad_w = torch.zeros_like(weight)  # float32: it sums over all chunks
+        total = torch.zeros((), device=x.device)
+        for rows in range(0, N, CHUNK_ROWS):
+            h, t = x[rows : rows + CHUNK_ROWS], targets[rows : rows + CHUNK_ROWS, None]
+            z = (h @ w.T).float().div_(CAP).tanh_()  # (n, V): the capped logits are CAP * z
+            log_norm = torch.logsumexp(CAP * z, dim=1, keepdim=True)
+            total += (log_norm - CAP * z.gather(1, t)).sum()
+            p = z.mul(CAP).sub_(log_norm).exp_()  # softmax
+            p.scatter_add_(1, t, p.new_full(t.shape, -1.0))  # d loss / d capped logits
+            g = p.addcmul_(p, z * z, value=-1).div_(N).to(x.dtype)  # through tanh: times 1 - z^2
+            torch.mm(g, w, out=grad_x[rows : rows + CHUNK_ROWS])
+            grad_w += g.T @ h
+        ctx.save_for_backward(grad_x, grad_w)
+        return total / N
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        grad_x, grad_w = ctx.saved_tensors
+        return grad_x * grad, grad_w * grad, None
+
+
+def linear_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    """Mean over N of cross_entropy(softcap(x W^T), targets), never holding more than CHUNK_ROWS rows of logits.
+
+    Args:
+        x: (N, C), float32 or bfloat16; the logits are rounded to its dtype once, everything after is float32.
+        weight: (V, C) float32.
+        targets: (N,) int64 in 0 .. V-1.
+
+    Returns:
+        A float32 scalar, in nats. Differentiable in x and weight, once.
+    """
+    return _LinearCrossEntropy.apply(x, weight, targets)

@@ -1,0 +1,119 @@
+"""What every stage is given: the run, what it is to become, and whose code it is built from."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from reference.checkpoint import latest_checkpoint, load_checkpoint
+from reference.data.documents import DocumentSource
+from reference.engine import Engine
+from reference.errors import UserError
+from reference.model import GPT, GPTConfig
+from reference.parts import Parts
+from reference.presets import Preset
+from reference.run import Run
+from reference.tokenizer import Tokenizer
+
+
+class Ledger:
+    """What one stage has cost: seconds and calls of the parts, in this process and in those that were interrupted."""
+
+    def __init__(self, calls: dict[str, int]) -> None:
+        self._calls, self._calls_before = calls, dict(calls)
+        self._started = time.monotonic()
+        self._earlier: dict[str, Any] = {"seconds": 0.0, "calls": dict.fromkeys(calls, 0)}
+
+    def resume(self, cost: dict[str, Any]) -> None:
+        """Take over what a checkpoint says of the processes before this one."""
+        self._earlier = cost
+
+    def cost(self) -> dict[str, Any]:
+        """{"seconds": float, "calls": {part: int}} so far, JSON."""
+        earlier = self._earlier
+        return {
+            "seconds": earlier["seconds"] + time.monotonic() - self._started,
+            "calls": {
+                part: earlier["calls"][part] + count - self._calls_before[part] for part, count in self._calls.items()
+            },
+        }
+
+
+@dataclass(frozen=True)
+class Session:
+    """One process working on one stage of a run.
+
+    Attributes:
+        run: the run directory, locked by this process.
+        preset: sizes, steps and rates.
+        parts: the nine parts, counting their calls.
+        ledger: what the stage has cost.
+        source: the text for base training.
+        activation_dtype: what the model computes in.
+        device: where it computes.
+        checkpoint_seconds: a checkpoint is written when the last one is so old, and at the end of a stage.
+    """
+
+    run: Run
+    preset: Preset
+    parts: Parts
+    ledger: Ledger
+    source: DocumentSource
+    console: Console
+    activation_dtype: torch.dtype
+    device: torch.device
+    checkpoint_seconds: float
+
+    @property
+    def seed(self) -> int:
+        return self.run.config["seed"]
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        return Tokenizer.load(tokenizer_file(self.run))
+
+    def new_model(self) -> GPT:
+        model = GPT(self.preset.model_config(self.tokenizer.vocab_size), self.parts, self.activation_dtype)
+        model.init_weights(self.seed)
+        return model.to(self.device)
+
+    def trained_model(self, stage: str) -> GPT:
+        """The model as `stage` left it."""
+        return load_model(self.run, stage, self.parts, self.activation_dtype).to(self.device)
+
+    def engine(self, model: GPT) -> Engine:
+        return Engine(model, self.tokenizer, self.parts)
+
+
+def tokenizer_file(run: Run) -> Path:
+    return run.stage_dir("tokenizer") / "tokenizer.json"
+
+
+def last_stage(run: Run) -> str:
+    """The last stage of a run whose model is complete; UserError when there is none yet."""
+    for stage in ("rl", "sft", "mid", "base"):
+        if run.is_complete(stage):
+            return stage
+    raise UserError(f"The run {run.path} has no trained model yet; train it with ./noxw -s d4 -- --tag {run.tag}.")
+
+
+def load_model(run: Run, stage: str, parts: Parts, activation_dtype: torch.dtype = torch.float32) -> GPT:
+    """The model that `stage` of a run left behind; UserError when there is none."""
+    checkpoint = latest_checkpoint(run.stage_dir(stage))
+    if checkpoint is None:
+        raise UserError(f"The run {run.path} has no checkpoint of the stage {stage}; train it first.")
+    tensors, state = load_checkpoint(checkpoint)
+    model = GPT(GPTConfig(**state["config"]), parts, activation_dtype)
+    model.load_state_dict(tensors["model"])
+    return model
+
+
+def config_of(model: GPT) -> dict[str, int]:
+    """The model's configuration as a checkpoint's state holds it."""
+    return asdict(model.config)
