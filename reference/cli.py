@@ -1,0 +1,201 @@
+"""The command line: python -m reference d4 | chat | report | export."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from reference.errors import UserError
+
+RUNS = Path("runs")
+
+
+class _Group(click.Group):
+    """A group whose errors are one sentence and exit status 2, and whose Ctrl-C is status 130."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        kwargs["standalone_mode"] = False
+        try:
+            return super().main(*args, **kwargs)
+        except UserError as error:
+            _leave(str(error), 2)
+        except click.ClickException as error:
+            command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "reference"
+            _leave(f"{error.format_message().rstrip('.')}; see {command} --help.", 2)
+        except OSError as error:
+            _leave(f"The system says {error.strerror!r} of {error.filename!r}; mend that, then run this again.", 2)
+        except (click.Abort, KeyboardInterrupt):
+            _leave("Stopped.", 130)
+
+
+def _leave(message: str, status: int) -> None:
+    print(message, file=sys.stderr)
+    sys.exit(status)
+
+
+def console() -> Console:
+    return Console(highlight=False)
+
+
+@click.group(cls=_Group, invoke_without_command=True, context_settings={"max_content_width": 100})
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Train a small language model, talk to it, report on it, export it."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+SEED = click.IntRange(0, 2**32 - 1)  # a stage multiplies it by a million and more, and a generator takes 64 bits
+TAG = click.option("--tag", default=None, metavar="NAME", help="The run; by default the one that changed last.")
+STAGE = click.option(
+    "--stage",
+    default=None,
+    type=click.Choice(["base", "mid", "sft", "rl"]),
+    help="The stage whose model is taken; by default the last complete one.",
+)
+
+
+@main.command()
+@click.option("--tag", default="d4", show_default=True, metavar="NAME", help="The run: its folder is runs/NAME.")
+@click.option("--seed", default=0, show_default=True, type=SEED, metavar="N", help="Everything random follows from it.")
+@click.option(
+    "--data",
+    default="primer",
+    show_default=True,
+    metavar="SOURCE",
+    help="Base text: primer, python-docs, or a folder or file of .parquet, .txt or .md.",
+)
+@click.option(
+    "--from",
+    "start",
+    default=None,
+    type=click.Choice(["tokenizer", "base", "mid", "sft", "rl"]),
+    help="Do this stage and all after it again.",
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Change one value of the preset, such as base_steps=100 or rl.steps=20; may be repeated.",
+)
+def d4(tag: str, seed: int, data: str, start: str | None, settings: tuple[str, ...]) -> None:
+    """Train a depth-4 model: tokenizer, base, mid, sft, rl, report. The same command again goes on where it stopped."""
+    from reference.parts import Parts
+    from reference.pipeline import Order, make_run
+    from reference.presets import get_preset, override
+    from reference.stages.training import Interrupted
+
+    if not data:
+        raise UserError("--data is empty; leave it out for the primer, or name a folder of text.")
+    preset = override(get_preset("d4"), _pairs(settings))
+    try:
+        make_run(Order(RUNS, tag, preset, seed, data, start), Parts(), console())
+    except Interrupted as stop:
+        _leave(str(stop), 130)
+    click.echo(f"Talk to it: ./noxw -s chat{'' if tag == 'd4' else f' -- --tag {tag}'}")
+
+
+def _pairs(settings: tuple[str, ...]) -> dict[str, str]:
+    for setting in settings:
+        if "=" not in setting:
+            raise UserError(f"--set takes NAME=VALUE, such as base_steps=100, not {setting!r}.")
+    return dict(setting.split("=", 1) for setting in settings)
+
+
+def _run(tag: str | None) -> Any:
+    from reference.run import Run
+
+    return Run.latest(RUNS) if tag is None else Run.open(RUNS, tag)
+
+
+@main.command()
+@TAG
+@STAGE
+@click.option("-p", "--prompt", default=None, metavar="TEXT", help="Answer this, and end.")
+@click.option(
+    "-t",
+    "--temperature",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(0, 2),
+    metavar="0..2",
+    help="At 0 the likeliest token is taken; the higher, the more is left to chance.",
+)
+@click.option(
+    "-k",
+    "--top-k",
+    default=50,
+    show_default=True,
+    type=click.IntRange(1),
+    metavar="K",
+    help="Above temperature 0, draw among the K likeliest tokens.",
+)
+@click.option(
+    "--max-tokens",
+    default=96,
+    show_default=True,
+    type=click.IntRange(1),
+    metavar="N",
+    help="No answer is longer than N tokens.",
+)
+@click.option("--seed", default=0, show_default=True, type=SEED, metavar="N", help="Of the draws above temperature 0.")
+def chat(
+    tag: str | None,
+    stage: str | None,
+    prompt: str | None,
+    temperature: float,
+    top_k: int,
+    max_tokens: int,
+    seed: int,
+) -> None:
+    """Talk to a model; its calls of the calculator are shown."""
+    from reference.chat import Conversation, show, talk
+    from reference.engine import Engine, Sampling
+    from reference.parts import Parts
+    from reference.stages.session import last_stage, load_model, tokenizer_file
+    from reference.tokenizer import Tokenizer
+
+    if prompt is not None and not prompt.strip():
+        raise UserError("The prompt is empty; say something after -p.")
+    run, parts = _run(tag), Parts()
+    stage = stage or last_stage(run)
+    engine = Engine(load_model(run, stage, parts), Tokenizer.load(tokenizer_file(run)), parts)
+    conversation = Conversation(engine, Sampling(max_tokens, temperature, top_k, seed))
+    if prompt is not None:
+        show(console(), conversation.answer(prompt))
+    else:
+        console().print(f"{run.path}, as the stage {stage} left it.", style="dim")
+        talk(console(), conversation)
+
+
+@main.command()
+@TAG
+def report(tag: str | None) -> None:
+    """Write report.md, report.json and the plots of a run again."""
+    from reference.report import write_report
+
+    run = _run(tag)
+    write_report(run)
+    click.echo(run.path / "report.md")
+
+
+@main.command()
+@TAG
+@STAGE
+@click.option(
+    "--out",
+    default=None,
+    type=click.Path(path_type=Path),
+    help="The folder to write; by default export/ in the run.",
+)
+def export(tag: str | None, stage: str | None, out: Path | None) -> None:
+    """Write a model as a folder that the transformers library loads."""
+    from reference.export import export as write_export
+
+    run = _run(tag)
+    click.echo(write_export(run, stage, out or run.path / "export"))

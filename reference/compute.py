@@ -1,0 +1,91 @@
+"""The machine: which device and which number format a run computes with, and what it takes of memory."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import torch
+
+
+def compute_device(name: str = "auto") -> torch.device:
+    """The device called `name`, or the best there is: CUDA, then Apple's MPS, then the CPU."""
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def fastest_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where the device multiplies matrices faster in it, float32 elsewhere.
+
+    CUDA does. Among CPUs it depends on the model, and the instruction flags do not tell: so it is timed, in a tenth
+    of a second.
+    """
+    if device.type != "cpu":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    return torch.bfloat16 if _gemm_seconds(torch.float32) > 1.2 * _gemm_seconds(torch.bfloat16) else torch.float32
+
+
+def _gemm_seconds(dtype: torch.dtype) -> float:
+    """The best of five timings of the model's widest product: (4096, 256) by (256, 1024)."""
+    a, b = torch.ones(4096, 256, dtype=dtype), torch.ones(256, 1024, dtype=dtype)
+    timings = []
+    for _ in range(5):
+        started = time.perf_counter()
+        a @ b
+        timings.append(time.perf_counter() - started)
+    return min(timings)
+
+
+def keep_freed_memory() -> None:
+    """Tell glibc to keep what is freed for the next allocation; elsewhere do nothing.
+
+    By default every large tensor is given back to the kernel when it is freed, and the next one of that size is paged
+    in anew, zeroed page by page: a tenth of a training step.
+    """
+    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_MAX, 0)
+        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
+
+
+def peak_rss_gib() -> float:
+    """The most memory this process has held so far, in GiB."""
+    if sys.platform == "win32":
+        return psutil.Process().memory_info().peak_wset / 2**30
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**30 if sys.platform == "darwin" else 2**20)
+
+
+def describe_machine(device: torch.device) -> dict[str, str | int]:
+    """What a report says of where it was made."""
+    return {
+        "cpu": _cpu_name(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "threads": torch.get_num_threads(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,129 @@
+"""How good a model is: bits per byte on text, accuracy on tasks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from reference.engine import Completion, Engine, Sampling
+from reference.model import GPT
+from reference.parts import Parts
+from reference.tasks.task import Example, Task
+from reference.tokenizer import Tokenizer
+
+
+@torch.inference_mode()
+def bits_per_byte(model: GPT, batches: Iterable[tuple[Tensor, Tensor]], token_bytes: Tensor) -> float:
+    """The model's cross-entropy in bits, per byte of text: comparable between tokenizers.
+
+    Targets that stand for no bytes (special tokens) count neither as loss nor as length, and so do targets of -1.
+
+    Args:
+        model: the model.
+        batches: inputs and targets, int64 (B, T) each.
+        token_bytes: (V,), the length of every token in bytes, 0 for special tokens.
+
+    Returns:
+        sum of nats / (ln 2 * sum of bytes); infinity if the targets hold no byte.
+    """
+    nats, size = 0.0, 0
+    token_bytes = token_bytes.to(model.device)
+    for inputs, targets in batches:
+        inputs, targets = inputs.to(model.device), targets.to(model.device).flatten()
+        logits = model(inputs).flatten(0, 1)  # (B*T, V)
+        losses = F.cross_entropy(logits, targets, ignore_index=-1, reduction="none")
+        lengths = torch.where(targets >= 0, token_bytes[targets.clamp(min=0)], 0)
+        nats += losses[lengths > 0].double().sum().item()
+        size += int(lengths.sum())
+    return nats / (math.log(2) * size) if size else math.inf
+
+
+@torch.inference_mode()
+def choose_letters(model: GPT, tokenizer: Tokenizer, parts: Parts, examples: Sequence[Example]) -> list[str]:
+    """For every example the letter that the model finds most likely as the first token of its answer.
+
+    Only the tokens of the example's own letters compete, so the model cannot fail by form. Prompts are padded on the
+    right, which causal attention never sees from the last prompt token.
+    """
+    chosen = []
+    for start in range(0, len(examples), 32):
+        batch = examples[start : start + 32]
+        prompts = [tokenizer.render_prompt(example.conversation, parts) for example in batch]
+        width = max(map(len, prompts))
+        bos = tokenizer.special["bos"]
+        ids = torch.tensor([prompt + [bos] * (width - len(prompt)) for prompt in prompts], device=model.device)
+        last = torch.tensor([len(prompt) - 1 for prompt in prompts], device=model.device)
+        hidden = model.hidden(ids)[torch.arange(len(batch), device=model.device), last]  # (B, C)
+        for example, logits in zip(batch, model.logits(hidden), strict=True):
+            letters = [_single_token(tokenizer, letter) for letter in example.letters]
+            chosen.append(example.letters[int(logits[letters].argmax())])
+    return chosen
+
+
+def _single_token(tokenizer: Tokenizer, letter: str) -> int:
+    ids = tokenizer.encode(letter)
+    if len(ids) != 1:
+        raise ValueError(f"the choice {letter!r} is {len(ids)} tokens, not one")
+    return ids[0]
+
+
+def completion_text(tokenizer: Tokenizer, completion: Completion) -> str:
+    """A completion as text, without its terminal token; other special tokens as <|name|>."""
+    ids = completion.ids
+    if ids and ids[-1] in (tokenizer.special["assistant_end"], tokenizer.special["bos"]):
+        ids = ids[:-1]
+    return tokenizer.decode(ids)
+
+
+def judge(engine: Engine, tasks: Sequence[Task], max_tokens: int) -> dict[str, tuple[int, int]]:
+    """Greedy accuracy of every task as (right, of how many).
+
+    The generative examples of all tasks are decoded together: the more prompts of one length, the better the batch.
+    """
+    results: dict[str, tuple[int, int]] = {}
+    generative = [task for task in tasks if not task.examples[0].letters]
+    prompts = [
+        engine.tokenizer.render_prompt(example.conversation, engine.parts)
+        for task in generative
+        for example in task.examples
+    ]
+    completions = iter(engine.complete(prompts, Sampling(max_tokens)))
+    for task in generative:
+        texts = [completion_text(engine.tokenizer, next(completions)[0]) for _ in task.examples]
+        results[task.name] = _count(task, texts)
+    for task in tasks:
+        if task not in generative:
+            letters = choose_letters(engine.model, engine.tokenizer, engine.parts, task.examples)
+            results[task.name] = _count(task, letters)
+    return results
+
+
+def _count(task: Task, texts: Sequence[str]) -> tuple[int, int]:
+    right = sum(task.check(example.gold, text) for example, text in zip(task.examples, texts, strict=True))
+    return right, len(task.examples)
+
+
+def pass_at_k(right: int, samples: int, k: int) -> float:
+    """The chance that at least one of k completions is right, estimated from `samples` of which `right` were.
+
+    Unbiased: 1 - C(samples - right, k) / C(samples, k). Source: "Evaluating Large Language Models Trained on Code"
+    (arXiv:2107.03374), equation 1.
+    """
+    if not 1 <= k <= samples:
+        raise ValueError(f"k should lie in 1 .. {samples}, not {k}")
+    return 1 - math.comb(samples - right, k) / math.comb(samples, k)
+
+
+def sampled_pass_at_k(engine: Engine, task: Task, sampling: Sampling, samples: int) -> dict[str, float]:
+    """pass@k of a generative task for k = 1, 2, 4, ... up to `samples` drawn completions per example, as {"1": ...}."""
+    prompts = [engine.tokenizer.render_prompt(example.conversation, engine.parts) for example in task.examples]
+    right = [
+        sum(task.check(example.gold, completion_text(engine.tokenizer, completion)) for completion in drawn)
+        for example, drawn in zip(task.examples, engine.complete(prompts, sampling, samples), strict=True)
+    ]
+    ks = [2**i for i in range(samples.bit_length())]
+    return {str(k): sum(pass_at_k(r, samples, k) for r in right) / len(right) for k in ks}

@@ -1,0 +1,129 @@
+"""Presets, not knobs: the depth names a model, and the rest follows from it. Any value can be overridden by name."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, is_dataclass, replace
+from typing import Any
+
+from reference.errors import UserError
+from reference.model import GPTConfig
+from reference.optim import Rates
+
+
+@dataclass(frozen=True)
+class ChatPlan:
+    """A chat stage, mid or sft.
+
+    Attributes:
+        steps: updates.
+        rate: what all base learning rates are multiplied with; they fall linearly to 0.
+        base_share: the share of rows that are base documents, so that what stands only there is not forgotten.
+        two_step_examples: different worked two-step problems per kind of reasoning.
+    """
+
+    steps: int
+    rate: float
+    base_share: float
+    two_step_examples: int
+
+
+@dataclass(frozen=True)
+class RLPlan:
+    """Reinforcement learning: `prompts` problems a step with `samples` completions each.
+
+    Attributes:
+        rates: factors on the base learning rates.
+        warmup: steps in which the rates rise; they fall linearly to 0 over all steps.
+        rehearsal_rows: rows of supervised chat a step, so that the other skills are kept.
+        rehearsal_weight: of their loss beside the policy loss.
+    """
+
+    steps: int
+    prompts: int
+    samples: int
+    max_tokens: int
+    rates: Rates
+    warmup: int
+    rehearsal_rows: int
+    rehearsal_weight: float
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Everything that defines a run but its seed, data and parts."""
+
+    name: str
+    depth: int
+    vocab_size: int
+    sequence_len: int
+    batch_rows: int  # rows of sequence_len tokens per update
+    tokenizer_characters: int
+    base_steps: int
+    base_warmdown: float  # the last share of the steps, in which the rates fall linearly to 0
+    mid: ChatPlan
+    sft: ChatPlan
+    rl: RLPlan
+    answer_tokens: int  # the longest answer that evaluation waits for
+    judged_examples: int  # at most so many per task
+    head_dim: int = 128
+
+    def model_config(self, vocab_size: int) -> GPTConfig:
+        """The model of this depth: width 64 * depth, and as many heads as the width holds."""
+        width = 64 * self.depth
+        heads = math.ceil(width / self.head_dim)
+        return GPTConfig(vocab_size, self.depth, heads, heads, width, self.sequence_len)
+
+
+D4 = Preset(
+    name="d4",
+    depth=4,
+    vocab_size=2048,
+    sequence_len=256,
+    batch_rows=16,
+    tokenizer_characters=2_000_000,
+    base_steps=250,
+    base_warmdown=0.4,
+    mid=ChatPlan(steps=100, rate=0.6, base_share=0.2, two_step_examples=0),
+    sft=ChatPlan(steps=75, rate=0.4, base_share=0.2, two_step_examples=9),
+    rl=RLPlan(
+        steps=56,
+        prompts=8,
+        samples=16,
+        max_tokens=40,
+        rates=Rates(0.25, 0.04, 0.2),
+        warmup=5,
+        rehearsal_rows=8,
+        rehearsal_weight=0.75,
+    ),
+    answer_tokens=40,
+    judged_examples=256,
+)
+
+PRESETS = {preset.name: preset for preset in (D4,)}
+
+
+def get_preset(name: str) -> Preset:
+    """The preset of that name; UserError when there is none."""
+    if name not in PRESETS:
+        raise UserError(f"There is no preset {name!r}; there are {', '.join(PRESETS)}.")
+    return PRESETS[name]
+
+
+def override(preset: Preset, settings: dict[str, str]) -> Preset:
+    """`preset` with values changed, {"base_steps": "100", "rl.steps": "10"}; UserError for a bad name or value."""
+    for setting, text in settings.items():
+        group, _, name = setting.rpartition(".")
+        target: Any = getattr(preset, group, None) if group else preset
+        value = getattr(target, name, None) if is_dataclass(target) else None
+        if not isinstance(value, (int, float)):
+            raise UserError(
+                f"There is no setting {setting!r} in preset {preset.name}; see reference/presets.py for the names."
+            )
+        try:
+            changed: Any = replace(target, **{name: type(value)(text)})
+        except ValueError as error:
+            what = "a whole number" if isinstance(value, int) else "a number"
+            raise UserError(f"{setting} needs {what}, not {text!r}.") from error
+        preset = replace(preset, **{group: changed}) if group else changed
+    return preset

@@ -1,0 +1,149 @@
+"""The loop that base, mid, sft and rl share: update, log, checkpoint, go on exactly where a killed process stopped."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from reference.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
+from reference.errors import UserError
+from reference.model import GPT
+from reference.optim import MuonAdamW
+from reference.progress import StageProgress
+from reference.stages.session import Session, config_of
+
+
+class Interrupted(Exception):
+    """Training stopped at the user's wish, and its checkpoint is written."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What distinguishes one stage's training from another's.
+
+    Attributes:
+        stage: its name.
+        steps: number of updates.
+        gradients: step -> what to log of it, such as {"loss": 2.3, "tokens": 4096}; leaves .grad on every parameter, or
+            on none: then no update is made.
+        lr_scale: step -> the factor on all learning rates.
+        momentum: step -> Muon's momentum.
+        evaluate: step -> more to be logged, such as {"bpb": 0.4}; empty on most steps. Also called at step == steps.
+        seek: called once with the state of a checkpoint, before the first step after it.
+        position: what `seek` needs, JSON.
+    """
+
+    stage: str
+    steps: int
+    gradients: Callable[[int], dict[str, float]]
+    lr_scale: Callable[[int], float]
+    momentum: Callable[[int], float]
+    evaluate: Callable[[int], dict[str, float]] = lambda step: {}
+    seek: Callable[[dict], None] = lambda position: None
+    position: Callable[[], dict] = dict
+
+
+def linear_warmdown(steps: int, share: float) -> Callable[[int], float]:
+    """1 until the last `share` of the steps, then linear to 0."""
+    return lambda step: min(1.0, (steps - step) / max(1.0, share * steps))
+
+
+def momentum_warmup(step: int) -> float:
+    """Muon's momentum rises from 0.85 to 0.95 over 300 steps."""
+    return 0.85 + 0.10 * min(step / 300, 1.0)
+
+
+def train(session: Session, model: GPT, optimizer: MuonAdamW, plan: Plan) -> None:
+    """Train `model` in place from the stage's last checkpoint, or from its start, to its end.
+
+    Raises:
+        Interrupted: on Ctrl-C, after the running step, with a checkpoint.
+        UserError: the loss or a weight is not a number; no such weight gets into a checkpoint.
+    """
+    run = session.run
+    step = _resume(session, model, optimizer, plan)
+    saved = time.monotonic()
+    with StageProgress(plan.stage, plan.steps, step, session.console) as bar, _ctrl_c() as interrupted:
+        while step < plan.steps:
+            begun = time.monotonic()
+            facts = plan.evaluate(step) | plan.gradients(step)
+            _check_finite(plan.stage, step, facts)
+            if any(p.grad is not None for p in model.parameters()):
+                optimizer.step(plan.lr_scale(step), plan.momentum(step))
+            rate = facts["tokens"] / (time.monotonic() - begun) if "tokens" in facts else None
+            run.log(
+                plan.stage, step, **facts, lr_scale=plan.lr_scale(step), **({"tokens_per_second": rate} if rate else {})
+            )
+            step += 1
+            bar.update(step, loss=facts.get("loss"), tokens_per_second=rate, reward=facts.get("reward"))
+            if interrupted.is_set():
+                _save(session, model, optimizer, plan, step)
+                raise Interrupted(f"Stopped in {plan.stage} after step {step} of {plan.steps}")
+            if time.monotonic() - saved >= session.checkpoint_seconds and step < plan.steps:
+                _save(session, model, optimizer, plan, step)
+                saved = time.monotonic()
+    run.rewind_log(plan.stage, plan.steps)
+    if facts := plan.evaluate(plan.steps):
+        _check_finite(plan.stage, plan.steps, facts)
+        run.log(plan.stage, plan.steps, **facts)
+    _save(session, model, optimizer, plan, step)
+
+
+def _resume(session: Session, model: GPT, optimizer: MuonAdamW, plan: Plan) -> int:
+    """Take up the stage's last checkpoint, if there is one; the number of steps that are done."""
+    step = 0
+    checkpoint = latest_checkpoint(session.run.stage_dir(plan.stage))
+    if checkpoint is not None:
+        tensors, state = load_checkpoint(checkpoint)
+        model.load_state_dict(tensors["model"])
+        optimizer.load_state(tensors["optimizer"])
+        plan.seek(state["position"])
+        session.ledger.resume(state["cost"])
+        step = state["step"]
+    session.run.rewind_log(plan.stage, step)
+    return step
+
+
+def _save(session: Session, model: GPT, optimizer: MuonAdamW, plan: Plan, step: int) -> None:
+    _check_finite(plan.stage, step, {"the sum of all weights": sum(p.sum().item() for p in model.parameters())})
+    state = {
+        "step": step,
+        "config": config_of(model),
+        "position": plan.position(),
+        "cost": session.ledger.cost(),
+    }
+    tensors = {"model": model.state_dict(), "optimizer": optimizer.state()}
+    save_checkpoint(session.run.stage_dir(plan.stage), step, tensors, state)
+
+
+def _check_finite(stage: str, step: int, facts: dict[str, float]) -> None:
+    if wrong := [f"{name} is {value}" for name, value in facts.items() if not math.isfinite(value)]:
+        raise UserError(
+            f"The {stage} stage has failed at step {step}: {', '.join(wrong)}. "
+            "If a part is yours, run its kata's tests; otherwise try smaller learning rates."
+        )
+
+
+@contextmanager
+def _ctrl_c() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into an event, so that no update is left half made; a second one stops at once."""
+    event = threading.Event()
+
+    def handle(number: int, frame: object) -> None:
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, before)
