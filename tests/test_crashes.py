@@ -38,6 +38,7 @@ def start(work: Callable[[], None]) -> int:
         return child
     status = FAILED
     try:
+        torch.set_num_threads(1)  # the threads of the parent are not in the child, which would wait for them for ever
         work()
         status = DONE
     except UserError as error:

@@ -59,7 +59,7 @@ class Recording:
                 super().__init__(*args, **kwargs)
 
             def expand(self, batch: int) -> Any:
-                record.append(("expand", (batch, {})))
+                record.append(("expand", ((batch,), {})))
                 return super().expand(batch)
 
         self.KVCache = KVCache
@@ -96,6 +96,7 @@ def test_order_and_batches_do_not_matter(rows: int) -> None:
     alone = [engine.complete([prompt], Sampling(12))[0] for prompt in PROMPTS]
     assert engine.complete(PROMPTS, Sampling(12), rows=rows) == alone
     assert engine.complete(PROMPTS[::-1], Sampling(12), rows=rows) == alone[::-1]
+    assert engine.complete(PROMPTS, Sampling(12), samples=3, rows=rows) == [[c] * 3 for (c,) in alone]
 
 
 @pytest.mark.parametrize("samples", [1, 3])
@@ -392,7 +393,7 @@ def test_one_prompt_is_expanded() -> None:
     assert len(completions) == 7
     (made, (sizes, _)), (expanded, (samples, _)) = recording.record
     assert (made, sizes) == ("new", (CONFIG.n_layer, 1, CONFIG.n_kv_head, CONFIG.head_dim, 3 + 6))
-    assert (expanded, samples) == ("expand", 7)
+    assert (expanded, samples) == ("expand", (7,))
 
 
 def test_several_prompts_are_read_once_each() -> None:
@@ -402,6 +403,14 @@ def test_several_prompts_are_read_once_each() -> None:
     engine.complete([[5, 9, 200], [11, 12, 13]], Sampling(6), samples=4)
     rows = sorted((sizes[1], sizes[4]) for _, (sizes, _) in recording.record)
     assert rows == [(2, 3), (8, 3 + 6)]
+
+
+def test_no_cache_holds_more_rows_than_allowed() -> None:
+    """Five prompts with two samples each, five rows at once: two prompts at a time, and one at last."""
+    recording = Recording()
+    random_engine(parts=Parts(kv_cache=recording)).complete([[7]] * 5, Sampling(2), samples=2, rows=5)
+    rows = [arguments[0] if kind == "expand" else arguments[1] for kind, (arguments, _) in recording.record]
+    assert sorted(rows) == [1, 2, 2, 2, 4, 4]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

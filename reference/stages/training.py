@@ -87,7 +87,6 @@ def train(session: Session, model: GPT, optimizer: MuonAdamW, plan: Plan) -> Non
             if time.monotonic() - saved >= session.checkpoint_seconds and step < plan.steps:
                 _save(session, model, optimizer, plan, step)
                 saved = time.monotonic()
-    run.rewind_log(plan.stage, plan.steps)
     if facts := plan.evaluate(plan.steps):
         _check_finite(plan.stage, plan.steps, facts)
         run.log(plan.stage, plan.steps, **facts)

@@ -29,7 +29,7 @@ SKILLS: tuple[tuple[int, Callable[[Random], Turn]], ...] = (
     *((10, fact(relation)) for relation in RELATIONS),
     (6, multiple_choice),
     (20, spelling),
-    (14, sums),
+    (16, sums),
     (14, one_step),
     (2, animal),
     (2, calendar),
