@@ -430,8 +430,11 @@ def disk_full() -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def work_until(root: Path, event: str, pattern: str, number: int, deed: Callable[[], Any], seconds: float) -> None:
+def work_until(
+    root: Path, event: str, pattern: str, number: int, deed: Callable[[], Any], seconds: float, threads: int
+) -> None:
     """What a child process does: go on with the run until it is struck; exit status 2 and a sentence on a UserError."""
+    torch.set_num_threads(threads)  # sums depend on how they are divided among threads
     at_file_operation(event, pattern, number, deed)
     try:
         go(root, seconds=seconds)
@@ -470,7 +473,7 @@ def test_sigkill_and_full_disks(whole: Whole, tmp_path: Path) -> None:
     config = {key: value for key, value in whole.run.config.items() if key not in ("stages", "format", "tag")}
     Run.create(root, "tiny", config)
     for *strike, deed, seconds, place in strikes:
-        child = processes.Process(target=work_until, args=(root, *strike, deed, seconds))
+        child = processes.Process(target=work_until, args=(root, *strike, deed, seconds, torch.get_num_threads()))
         child.start()
         child.join()
         if deed is die:
