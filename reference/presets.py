@@ -85,7 +85,7 @@ D4 = Preset(
     base_steps=250,
     base_warmdown=0.4,
     mid=ChatPlan(steps=100, rate=0.6, base_share=0.2, two_step_examples=0),
-    sft=ChatPlan(steps=75, rate=0.4, base_share=0.2, two_step_examples=9),
+    sft=ChatPlan(steps=75, rate=0.4, base_share=0.2, two_step_examples=8),
     rl=RLPlan(
         steps=56,
         prompts=8,
