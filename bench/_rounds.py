@@ -67,15 +67,16 @@ def fastest(contender: str, configurations: dict[str, Callable[[], Turn]]) -> tu
     return name, turn
 
 
-def play(turns: dict[str, Turn], count: int, until: float) -> list[Round]:
+def play(turns: dict[str, Turn], count: int, seconds: float) -> list[Round]:
     """Rounds in which each contender has one turn, every other time in reversed order.
 
     Args:
         turns: by contender.
         count: of rounds; fewer when time is up or Ctrl-C is pressed, but at least one.
-        until: when time is up, on the clock time.monotonic.
+        seconds: after so many no new round begins.
     """
     rounds: list[Round] = []
+    until = time.monotonic() + seconds
     try:
         while len(rounds) < count and (not rounds or time.monotonic() < until):
             order = list(turns) if len(rounds) % 2 == 0 else list(reversed(turns))
@@ -113,11 +114,11 @@ def command(description: str, measure: Callable[[int, float], dict[str, Any]]) -
 
     Args:
         description: what it measures.
-        measure: (rounds, until) as in `play` -> what --json writes.
+        measure: (count, seconds) of rounds, as in `play`, -> what --json writes.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=int, default=9, help="how often each contender has its turn")
-    parser.add_argument("--seconds", type=float, default=200, help="after so long, no new round begins")
+    parser.add_argument("--seconds", type=float, default=100, help="no new round begins so long after the first")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of every round there")
     options = parser.parse_args()
     try:
@@ -127,7 +128,7 @@ def command(description: str, measure: Callable[[int, float], dict[str, Any]]) -
         torch.set_num_threads(min(2, cores))
         machine = describe_machine(torch.device("cpu"))
         say("{cpu}, {threads} of {cores} cores, torch {torch}, {system}".format(**machine))
-        result = measure(options.rounds, time.monotonic() + options.seconds)
+        result = measure(options.rounds, options.seconds)
         if options.json:
             text = json.dumps({"machine": machine, **result}, indent=2) + "\n"
             write_atomically(options.json, text.encode())

@@ -86,7 +86,7 @@ def repeated(decode: Any, source: Any, ids: Tensor, times: int) -> Turn:
     return turn
 
 
-def measure(rounds: int, until: float) -> dict[str, Any]:
+def measure(rounds: int, seconds: float) -> dict[str, Any]:
     """Choose, check, play, print; see bench._rounds.command."""
     model = d4_model().eval()
     engine = Engine(model, silence_specials(model), Parts())
@@ -109,7 +109,7 @@ def measure(rounds: int, until: float) -> dict[str, Any]:
         chosen[f"{PEER}, batch {batch}"] = name
     for turn in turns.values():
         turn()  # warm
-    played = play(turns, rounds, until)
+    played = play(turns, rounds, seconds)
     found = medians(played)
     say(f"\n{f'Median of {len(played)} rounds':<40}{'tokens/s':>10}")
     for name, speed in found.items():

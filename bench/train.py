@@ -168,7 +168,7 @@ def contenders(start: GPT) -> dict[str, dict[str, Callable[[], Turn]]]:
     }
 
 
-def measure(rounds: int, until: float) -> dict[str, Any]:
+def measure(rounds: int, seconds: float) -> dict[str, Any]:
     """Choose, play, print; see bench._rounds.command."""
     start = d4_model()
     config, flops = start.config, flops_per_token(start)
@@ -176,7 +176,7 @@ def measure(rounds: int, until: float) -> dict[str, Any]:
     pair = Ours(start, torch.float32), Transformers(start, torch.float32, ATTENTIONS[0])
     say(check_same_work(*pair, *batches(config, BATCHES[0])[0]))
     chosen = {name: fastest(name, choices) for name, choices in contenders(start).items()}
-    played = play({name: turn for name, (_, turn) in chosen.items()}, rounds, until)
+    played = play({name: turn for name, (_, turn) in chosen.items()}, rounds, seconds)
     found = medians(played)
     say(f"\n{f'Median of {len(played)} rounds':<60}{'tokens/s':>10}{'GFLOP/s':>10}{'of the roof':>13}")
     for name, speed in found.items():
