@@ -134,15 +134,16 @@ class Engine:
         special = self.tokenizer.special
         rows = [self._dispatcher() for _ in range(len(prompts) * samples)]
         cache, logits = self._prefill(torch.tensor(prompts, device=self.model.device), samples, sampling.max_tokens)
+        column: list[tuple[int, int] | None] = []
         for step in range(sampling.max_tokens):
+            if step > 0:  # a finished row goes on with a token that nobody reads
+                ids = [special["assistant_end"] if entry is None else entry[0] for entry in column]
+                logits = self._next_logits(torch.tensor(ids, device=self.model.device)[:, None], cache)
             drawn = sample(logits, sampling, generator).tolist()
             column = [None if row.done else row.next(token) for row, token in zip(rows, drawn, strict=True)]
             yield column
-            if step + 1 == sampling.max_tokens or all(row.done for row in rows):
+            if all(row.done for row in rows):
                 return
-            # a finished row goes on with a token that nobody reads
-            ids = [special["assistant_end"] if entry is None else entry[0] for entry in column]
-            logits = self._next_logits(torch.tensor(ids, device=self.model.device)[:, None], cache)
 
     def _generator(self, sampling: Sampling) -> torch.Generator:
         return torch.Generator(self.model.device).manual_seed(sampling.seed)

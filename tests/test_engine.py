@@ -231,6 +231,7 @@ class Script:
 
     def hidden(self, ids: Tensor, cache: Any) -> Tensor:
         B, T = ids.shape
+        assert torch.is_inference_mode_enabled(), "no graph is built for a backward pass that never comes"
         step = cache.length + T - self.prompt
         for layer in range(CONFIG.n_layer):
             cache.insert(layer, *torch.zeros(2, B, CONFIG.n_kv_head, T, CONFIG.head_dim))
@@ -332,9 +333,10 @@ def test_every_row_has_its_own_tool() -> None:
 def test_forced_tokens_count_toward_max_tokens(left: int) -> None:
     """A result may be cut by the limit as everything else may."""
     asks = call("12+30")
-    (completion,), _ = follow([*asks, *[0] * 20], max_tokens=len(asks) + left)
+    (completion,), model = follow([*asks, *[0] * 20], max_tokens=len(asks) + left)
     assert completion.ids == [*asks, *result("42")[:left]]
     assert completion.mask == [1] * len(asks) + [0] * left
+    assert len(model.fed) == len(completion.ids) - 1, "nothing is computed after the last token"
 
 
 @pytest.mark.parametrize("end", ["assistant_end", "bos"])

@@ -198,7 +198,7 @@ class Canned:
 
 def generative(name: str, golds: dict[str, str]) -> Task:
     examples = [Example(exchange(question, "the worked answer"), gold) for question, gold in golds.items()]
-    return Task(name, examples, lambda gold, text: text.startswith(gold + "!"))
+    return Task(name, examples, lambda gold, text: text == gold + "!")
 
 
 def test_judging_counts_the_right_answers(model: GPT) -> None:
@@ -209,7 +209,7 @@ def test_judging_counts_the_right_answers(model: GPT) -> None:
         Task("letters", letters, lambda gold, letter: gold == letter),
         generative("second", {"q4": "four", "q2": "zwei"}),
     ]
-    engine = Canned({"q1": ["one!"], "q2": ["zwei!"], "q3": ["three!!"], "q4": ["4"]}, model)
+    engine = Canned({"q1": ["one!"], "q2": ["zwei!"], "q3": ["three!"], "q4": ["4"]}, model)
     right = [likeliest(model, example) for example in letters].count("A")
     assert 0 < right < 9
     assert judge(engine, tasks, 33) == {"first": (2, 3), "letters": (right, 9), "second": (1, 2)}  # type: ignore[arg-type]

@@ -42,11 +42,11 @@ def joined(parts: list[dict[str, str]]) -> str:
         ("<<1+1=2>><<2*2=4>>4\n#### 4", [*call("1+1", "2"), *call("2*2", "4"), text("4\n#### 4")]),
         ("$<<1,200/4=300>>300 < 400 > 2", [text("$"), *call("1,200/4", "300"), text("300 < 400 > 2")]),
         ("<<4=2+2=4>>", call("4=2+2", "4")),
-        ("<<half>>", call("", "half")),
+        ("<<half>> <<=5>> <<>> <<5=>>", [text("<<half>> <<=5>> <<>> <<5=>>")]),
     ],
 )
 def test_annotations_become_tool_calls(answer: str, parts: list[dict[str, str]]) -> None:
-    """An annotation is split at its last equals sign; all other text stays, and empty text is left out."""
+    """An annotation is split at its last equals sign; all else is text, and empty text is left out."""
     assert answer_parts(answer) == parts
 
 

@@ -7,8 +7,9 @@ annotations.
 from __future__ import annotations
 
 import re
+from itertools import cycle
 
-_ANNOTATION = re.compile(r"<<([^<>]*)>>")
+_ANNOTATION = re.compile(r"<<([^<>]+)=([^<>=]+)>>")
 _FINAL = re.compile(r"#### (-?[0-9.,]+)")
 
 
@@ -17,14 +18,9 @@ def answer_parts(answer: str) -> list[dict[str, str]]:
 
     "That is <<3+4=7>>7." becomes text "That is ", python "3+4", python_output "7", text "7.".
     """
-    parts: list[dict[str, str]] = []
-    for index, piece in enumerate(_ANNOTATION.split(answer)):  # odd pieces are annotations
-        if index % 2 == 1:
-            expression, _, result = piece.rpartition("=")
-            parts += [{"type": "python", "text": expression}, {"type": "python_output", "text": result}]
-        elif piece:
-            parts.append({"type": "text", "text": piece})
-    return parts
+    pieces = _ANNOTATION.split(answer)  # text, expression, result, text, expression, result, ..., text
+    types = cycle(("text", "python", "python_output"))
+    return [{"type": type_, "text": piece} for type_, piece in zip(types, pieces, strict=False) if piece]
 
 
 def final_number(text: str) -> str | None:
