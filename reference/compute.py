@@ -48,7 +48,7 @@ def keep_freed_memory() -> None:
     """Tell glibc to keep what is freed for the next allocation; elsewhere do nothing.
 
     By default every large tensor is given back to the kernel when it is freed, and the next one of that size is paged
-    in anew, zeroed page by page: a tenth of a training step.
+    in anew, zeroed page by page.
     """
     if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
