@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 CAP = 15.0
 CHUNK_ROWS = 1024  # rows of logits held at once: small enough for a CPU's cache, large enough for its matrix kernels
@@ -41,6 +42,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return total / N
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         grad_x, grad_w = ctx.saved_tensors
         return grad_x * grad, grad_w * grad, None

@@ -13,6 +13,7 @@ from typing import Any, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from reference.loss import linear_cross_entropy, softcap
 from reference.parts import Parts
@@ -87,6 +88,7 @@ class SquaredReLU(torch.autograd.Function):
         return r * r
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         (r,) = ctx.saved_tensors
         return (grad * r).mul_(2)
