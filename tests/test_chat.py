@@ -138,6 +138,10 @@ def test_pieces_are_of_their_kind() -> None:
     assert kinds == ["text", "python", "python_output", "text"]
     assert "".join(text for _, text in pieces) == "The sum is 12+304242."
 
+    marks = [SPECIAL["python_start"], ord("?"), SPECIAL["python_end"], ord("!"), END]
+    talked, _ = conversation(marks)
+    assert list(talked.answer("The sum?")) == [("python", "?"), ("text", "!")], "a call may go without a result"
+
 
 @pytest.mark.parametrize("text", ["🙂", "a🙂🙃b", "naïve café", "東京 42", "👩‍👩‍👧!"])
 def test_incomplete_characters_are_held_back(text: str) -> None:
@@ -194,8 +198,9 @@ def interruptions() -> dict[str, Callable[[Conversation], None]]:
                     raise KeyboardInterrupt
                 return super().write(text)
 
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt) as stop:
             show(Console(file=Interrupted()), talked.answer("Hello"))
+        assert (stop.type, talked.ids[-1]) == (KeyboardInterrupt, END)  # not only once the traceback is gone
 
     return {"closed": closed, "in the model": in_the_model, "while printing": while_printing}
 
