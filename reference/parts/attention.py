@@ -28,8 +28,14 @@ def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     Ainslie et al., "GQA", arXiv:2305.13245, section 2.2.
     """
     _check(q, k, v)
-    with torch.autocast(device_type=q.device.type, enabled=False):
-        return _fused(q, k, v) if q.is_cuda else _explicit(q, k, v)
+    if torch.is_autocast_enabled(q.device.type):
+        with torch.autocast(q.device.type, enabled=False):
+            return causal_attention(q, k, v)
+    if q.is_cuda:
+        return _fused(q, k, v)
+    if q.shape[2] == 1:  # as in decoding
+        return _fused(q.float(), k.float(), v.float()).to(q.dtype)
+    return _explicit(q, k, v)
 
 
 def _explicit(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -42,12 +48,9 @@ def _explicit(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     keys = k.float().reshape(B * Hkv, Tk, D)
     values = v.float().reshape(B * Hkv, Tk, D)
     scale = 1 / math.sqrt(D)
-    if Tq == 1:  # the newest position sees everything
-        logits = torch.bmm(rows * scale, keys.mT)
-    else:
-        mask = torch.full((Tq, Tk), -math.inf, dtype=torch.float32, device=q.device).triu(Tk - Tq + 1)
-        # added while the product is computed: a masked_fill of its own would double the backward pass
-        logits = torch.baddbmm(mask.repeat(G, 1), rows, keys.mT, alpha=scale)  # (B Hkv, G Tq, Tk)
+    mask = torch.full((Tq, Tk), -math.inf, dtype=torch.float32, device=q.device).triu(Tk - Tq + 1)
+    # added while the product is computed: a masked_fill of its own would double the backward pass
+    logits = torch.baddbmm(mask.repeat(G, 1), rows, keys.mT, alpha=scale)  # (B Hkv, G Tq, Tk)
     return torch.bmm(logits.softmax(dim=-1), values).view(B, H, Tq, D).to(q.dtype)
 
 

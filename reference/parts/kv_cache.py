@@ -42,7 +42,11 @@ class KVCache:
         self.length = 0
         self._next_layer = 0
         self._t = 0  # the number of positions of the round under way
-        self._held = torch.empty(shape, dtype=dtype, device=device)
+        self._hold(torch.empty(shape, dtype=dtype, device=device))
+
+    def _hold(self, held: Tensor) -> None:
+        self._held = held
+        self._layers = [layer.unbind() for layer in held]  # of each its keys and its values
 
     @property
     def capacity(self) -> int:
@@ -67,13 +71,13 @@ class KVCache:
         end = self.length + k.shape[2]
         if end > self.capacity:
             self._grow(max(2 * self.capacity, end))  # doubling moves each position about once on average
-        keys, values = self._held[layer]  # (batch, n_kv_heads, capacity, head_dim)
-        keys[:, :, self.length : end] = k.detach()
-        values[:, :, self.length : end] = v.detach()
+        keys, values = self._layers[layer]  # (batch, n_kv_heads, capacity, head_dim)
+        keys.narrow(2, self.length, k.shape[2]).copy_(k.detach())
+        values.narrow(2, self.length, k.shape[2]).copy_(v.detach())
         self._next_layer, self._t = layer + 1, k.shape[2]
-        if self._next_layer == len(self._held):
+        if self._next_layer == len(self._layers):
             self._next_layer, self.length = 0, end
-        return keys[:, :, :end], values[:, :, :end]
+        return keys.narrow(2, 0, end), values.narrow(2, 0, end)
 
     def expand(self, batch: int) -> KVCache:
         """A new cache of `batch` rows, each a copy of this one's single row: one prompt, many continuations.
@@ -98,7 +102,7 @@ class KVCache:
 
     def _grow(self, capacity: int) -> None:
         held = self._held
-        self._held = held.new_empty(*held.shape[:4], capacity, held.shape[5])
+        self._hold(held.new_empty(*held.shape[:4], capacity, held.shape[5]))
         self._held[..., : self.length, :] = held[..., : self.length, :]
 
     def _check_insert(self, layer: int, k: Tensor, v: Tensor) -> None:

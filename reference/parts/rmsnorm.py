@@ -31,7 +31,15 @@ def rms_norm(x: Tensor, eps: float = 1e-6) -> Tensor:
         raise ValueError("x should have at least one axis")
     if not eps >= 0:
         raise ValueError(f"eps should be at least 0, not {eps}")
-    return _RMSNorm.apply(x, eps)
+    if torch.is_grad_enabled():
+        return _RMSNorm.apply(x, eps)
+    wide = x.float()  # a token at a time, the bookkeeping for a gradient would cost more than the norm
+    return (wide * _inverse_rms(wide, eps)).to(x.dtype)
+
+
+def _inverse_rms(x: Tensor, eps: float) -> Tensor:
+    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)  # (..., 1)
+    return norm.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
 
 
 class _RMSNorm(torch.autograd.Function):
@@ -46,8 +54,7 @@ class _RMSNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, eps: float) -> Tensor:
         wide = x.float()
-        norm = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)  # (..., 1)
-        r = torch.rsqrt(norm.square() / x.shape[-1] + eps)
+        r = _inverse_rms(wide, eps)
         ctx.save_for_backward(x, r)
         return (wide * r).to(x.dtype)
 

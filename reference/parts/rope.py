@@ -72,6 +72,8 @@ def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     for name, table in (("cos", cos), ("sin", sin)):
         if table.shape != (T, half):
             raise ValueError(f"{name} should be (T, D/2) = {(T, half)}, not {tuple(table.shape)}")
-    wide, cos, sin = x.float(), cos.float()[:, None], sin.float()[:, None]  # cos, sin: (T, 1, D/2)
-    partner = wide.roll(half, dims=-1)  # (x2, x1): half a turn of the last axis swaps the halves
-    return torch.addcmul(wide * torch.cat((cos, cos), -1), partner, torch.cat((sin, -sin), -1)).to(x.dtype)
+    cos, sin = cos.float()[:, None], sin.float()[:, None]  # (T, 1, D/2)
+    x1, x2 = x.float().chunk(2, dim=-1)
+    y1 = torch.addcmul(x1 * cos, x2, sin)
+    y2 = torch.addcmul(x2 * cos, x1, sin, value=-1)
+    return torch.cat((y1, y2), dim=-1).to(x.dtype)
