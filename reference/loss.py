@@ -17,7 +17,7 @@ def softcap(logits: Tensor) -> Tensor:
 
     Source: Gemma 2 (arXiv:2408.00118), section 2, "Logit soft-capping".
     """
-    return CAP * torch.tanh(logits / CAP)
+    return (logits / CAP).tanh_() * CAP
 
 
 class _LinearCrossEntropy(torch.autograd.Function):

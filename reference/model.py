@@ -62,15 +62,18 @@ class Attention(nn.Module):
         self.c_v = Linear(C, config.n_kv_head * D)
         self.c_proj = Linear(config.n_head * D, C)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, cache: Any) -> Tensor:
+    def qkv_weight(self) -> Tensor:
+        """The weights of queries, keys and values below one another: ((H + 2 Hkv) D, C)."""
+        return torch.cat((self.c_q.weight, self.c_k.weight, self.c_v.weight))
+
+    def forward(self, x: Tensor, qkv_weight: Tensor, cos: Tensor, sin: Tensor, cache: Any) -> Tensor:
         B, T, _ = x.shape
-        D, parts = self.config.head_dim, self.parts
-        q = self.c_q(x).view(B, T, -1, D)  # (B, T, H, D)
-        k = self.c_k(x).view(B, T, -1, D)  # (B, T, Hkv, D)
-        v = self.c_v(x).view(B, T, -1, D)
-        q = parts.rmsnorm.rms_norm(parts.rope.apply_rotary(q, cos, sin), RMS_EPS)
-        k = parts.rmsnorm.rms_norm(parts.rope.apply_rotary(k, cos, sin), RMS_EPS)
-        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, H, T, D)
+        H, Hkv, parts = self.config.n_head, self.config.n_kv_head, self.parts
+        heads = F.linear(x, qkv_weight).view(B, T, H + 2 * Hkv, -1)  # one product; what follows treats q and k alike
+        qk, v = heads.split((H + Hkv, Hkv), dim=2)
+        qk = parts.rmsnorm.rms_norm(parts.rope.apply_rotary(qk, cos, sin), RMS_EPS)
+        q, k = qk.transpose(1, 2).split((H, Hkv), dim=1)  # (B, H, T, D), (B, Hkv, T, D)
+        v = v.transpose(1, 2)
         if cache is not None:
             k, v = cache.insert(self.layer, k, v)  # (B, Hkv, Tk, D): all positions so far
             k, v = k.to(q.dtype), v.to(q.dtype)
@@ -101,7 +104,8 @@ class MLP(nn.Module):
         self.c_proj = Linear(4 * config.n_embd, config.n_embd)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.c_proj(SquaredReLU.apply(self.c_fc(x)))
+        h = self.c_fc(x)  # (B, T, 4 C)
+        return self.c_proj(SquaredReLU.apply(h) if torch.is_grad_enabled() else h.relu_().square_())
 
 
 class Block(nn.Module):
@@ -111,8 +115,8 @@ class Block(nn.Module):
         self.attn = Attention(config, parts, layer)
         self.mlp = MLP(config)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, cache: Any) -> Tensor:
-        x = x + self.attn(self.parts.rmsnorm.rms_norm(x, RMS_EPS), cos, sin, cache)
+    def forward(self, x: Tensor, qkv_weight: Tensor, cos: Tensor, sin: Tensor, cache: Any) -> Tensor:
+        x = x + self.attn(self.parts.rmsnorm.rms_norm(x, RMS_EPS), qkv_weight, cos, sin, cache)
         return x + self.mlp(self.parts.rmsnorm.rms_norm(x, RMS_EPS))
 
 
@@ -142,6 +146,10 @@ class GPT(nn.Module):
     def device(self) -> torch.device:
         return self.lm_head.weight.device
 
+    @property
+    def _blocks(self) -> list[Block]:
+        return cast(list[Block], self.transformer["h"])
+
     @torch.no_grad()
     def init_weights(self, seed: int) -> None:
         """Initialise every weight from `seed`, the same on every device.
@@ -159,15 +167,24 @@ class GPT(nn.Module):
             std = 1.0 if name == "transformer.wte.weight" else min(1.0, math.sqrt(fan_out / fan_in)) / math.sqrt(fan_in)
             weight.copy_(torch.randn(weight.shape, generator=generator) * std)
 
-    def hidden(self, ids: Tensor, cache: Any = None) -> Tensor:
-        """(B, T) int64 -> (B, T, C), the normed residual stream that the head reads."""
+    def qkv_weights(self) -> list[Tensor]:
+        """For every layer the joined weights of queries, keys and values, in the activations' dtype."""
+        return [block.attn.qkv_weight().to(self.activation_dtype) for block in self._blocks]
+
+    def hidden(self, ids: Tensor, cache: Any = None, qkv_weights: list[Tensor] | None = None) -> Tensor:
+        """(B, T) int64 -> (B, T, C), the normed residual stream that the head reads.
+
+        Args:
+            ids, cache: see `forward`.
+            qkv_weights: those of `qkv_weights`, from whoever calls often without changing the weights in between.
+        """
         T = ids.shape[1]
         start = 0 if cache is None else cache.length
         cos, sin = self._rotary(start, start + T)
         rms_norm = self.parts.rmsnorm.rms_norm
         x = rms_norm(self.transformer["wte"](ids).to(self.activation_dtype), RMS_EPS)  # (B, T, C)
-        for block in cast(nn.ModuleList, self.transformer["h"]):
-            x = block(x, cos, sin, cache)
+        for block, qkv_weight in zip(self._blocks, qkv_weights or self.qkv_weights(), strict=True):
+            x = block(x, qkv_weight, cos, sin, cache)
         return rms_norm(x, RMS_EPS)
 
     def forward(self, ids: Tensor, cache: Any = None) -> Tensor:
@@ -194,9 +211,9 @@ class GPT(nn.Module):
         return linear_cross_entropy(x.flatten(0, 1), weight, targets.flatten())
 
     def _rotary(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        with torch.inference_mode(False):  # tables made while sampling must serve training later
-            if stop > self.cos.shape[0]:
-                self.cos, self.sin = self.parts.rope.rotary_tables(2 * stop, self.config.head_dim)
-            if self.cos.device != self.device:
+        if stop > self.cos.shape[0] or self.cos.device != self.device:
+            with torch.inference_mode(False):  # tables made while sampling must serve training later
+                if stop > self.cos.shape[0]:
+                    self.cos, self.sin = self.parts.rope.rotary_tables(2 * stop, self.config.head_dim)
                 self.cos, self.sin = self.cos.to(self.device), self.sin.to(self.device)
         return self.cos[start:stop], self.sin[start:stop]

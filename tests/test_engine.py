@@ -229,7 +229,10 @@ class Script:
         self.config, self.device, self.activation_dtype = CONFIG, torch.device("cpu"), torch.float32
         self.fed: list[list[int]] = []
 
-    def hidden(self, ids: Tensor, cache: Any) -> Tensor:
+    def qkv_weights(self) -> list[Tensor]:
+        return []
+
+    def hidden(self, ids: Tensor, cache: Any, weights: list[Tensor]) -> Tensor:
         B, T = ids.shape
         assert torch.is_inference_mode_enabled(), "no graph is built for a backward pass that never comes"
         step = cache.length + T - self.prompt
@@ -435,8 +438,8 @@ def test_both_parts_are_reached_through_parts() -> None:
     parts, calls = counted(PARTS)
     completions, model = follow([*call("2+2"), *[0] * 9], [5] * 20, max_tokens=12, parts=parts)
     assert calls["tools"] == 2 + 2 * 12 + 1  # two dispatchers, a token each a step, one calculation
-    reading = 2 + 2 * CONFIG.n_layer  # a cache for reading and one for decoding, an insert a layer into both
-    assert calls["kv_cache"] == reading + len(model.fed) * CONFIG.n_layer
+    steps = 1 + len(model.fed)  # of which the first reads the prompts
+    assert calls["kv_cache"] == 1 + steps * CONFIG.n_layer  # a cache, and an insert a layer a step
     assert {part for part, count in calls.items() if count} == {"tools", "kv_cache"}
     assert [len(c.ids) for c in completions] == [12, 12]
 
