@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from reference.errors import UserError
 from reference.model import GPT
 from reference.parts import Parts
 from reference.tokenizer import Tokenizer
@@ -41,9 +43,15 @@ class Completion:
 
 
 def sample(logits: Tensor, sampling: Sampling, generator: torch.Generator) -> Tensor:
-    """Draw one token a row: (N, V) float32 -> (N,) int64."""
+    """Draw one token a row: (N, V) float32 -> (N,) int64.
+
+    Raises:
+        UserError: a logit is not a number.
+    """
     if sampling.temperature == 0:
-        return logits.max(dim=-1).indices  # twice as fast as argmax on a CPU
+        largest = logits.max(dim=-1)  # on a CPU twice as fast as argmax
+        _check_numbers(largest.values)
+        return largest.indices
     logits = logits / sampling.temperature
     if sampling.top_k is not None:
         values, ids = logits.topk(min(sampling.top_k, logits.shape[-1]))  # (N, k)
@@ -58,8 +66,18 @@ def _draw(logits: Tensor, generator: torch.Generator) -> Tensor:
     takes one random number a row, where torch.multinomial draws V: at V = 2048 it is 16 times as fast on a CPU.
     """
     ends = logits.softmax(-1).cumsum(-1)  # (N, V)
+    _check_numbers(ends[:, -1])
     points = torch.rand(len(logits), 1, generator=generator, device=logits.device) * ends[:, -1:]
     return torch.searchsorted(ends, points, right=True)  # right: a point on a border belongs to the token after it
+
+
+def _check_numbers(of_each_row: Tensor) -> None:
+    """Raise a UserError unless all are numbers: (N,), where a row has NaN if one of its logits is NaN."""
+    if not math.isfinite(of_each_row.sum().item()):
+        raise UserError(
+            "No token can be chosen, for the model's logits are not numbers. If a part is yours, run its kata's tests; "
+            "if training went well, those of kv_cache first, which only sampling uses."
+        )
 
 
 class _Widened:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from reference.engine import Completion, Engine, Sampling, sample
+from reference.errors import UserError
 from reference.model import GPT, GPTConfig
 from reference.parts import Parts, kv_cache, tools
 from reference.parts.provenance import counted
@@ -207,6 +208,30 @@ def test_extreme_random_numbers(monkeypatch: pytest.MonkeyPatch, extreme: float)
     dense = torch.randn(5000, 300, generator=torch.Generator().manual_seed(1)) * 4
     drawn = sample(dense, Sampling(1, 1.0), torch.Generator())
     assert drawn.max() == 0 if extreme == 0 else 290 < drawn.min() <= drawn.max() < 300
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(temperature=1.0), Sampling(temperature=0.5, top_k=3)])
+def test_logits_that_are_not_numbers_are_refused(sampling: Sampling) -> None:
+    """One NaN among the logits of one row is enough, and what to do is said."""
+    logits = torch.zeros(3, 40)
+    assert len(sample(logits, sampling, torch.Generator())) == 3
+    logits[1, 7] = math.nan
+    with pytest.raises(UserError, match="kata's tests"):
+        sample(logits, sampling, torch.Generator())
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_cache_that_holds_no_numbers_is_refused(temperature: float) -> None:
+    """A learner's cache that returns memory nobody wrote to ends in a sentence, not in a token that does not exist."""
+
+    class KVCache(kv_cache.KVCache):
+        def insert(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+            keys, values = super().insert(layer, k, v)
+            return keys, torch.full_like(values, math.nan)
+
+    engine = random_engine(parts=Parts(kv_cache=SimpleNamespace(KVCache=KVCache)))
+    with pytest.raises(UserError, match="kv_cache"):
+        engine.complete(PROMPTS, Sampling(5, temperature), samples=2)
 
 
 def test_top_1_is_greedy() -> None:

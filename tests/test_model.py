@@ -298,6 +298,15 @@ def test_bfloat16_stays_close() -> None:
     assert all(weight.dtype == weight.grad.dtype == torch.float32 for weight in narrow.parameters())
 
 
+def test_the_same_without_a_gradient() -> None:
+    """Where no gradient is due, and where the joined weights are made beforehand, the logits are the same."""
+    model, ids = random_model(GROUPED), random_ids(GROUPED)
+    expected = model(ids)
+    with torch.inference_mode():
+        assert torch.equal(model(ids), expected)
+        assert torch.equal(model.logits(model.hidden(ids, qkv_weights=model.qkv_weights())), expected)
+
+
 # --------------------------------------------------------------------------------- cache and positions
 
 

@@ -124,3 +124,13 @@ def test_bad_input(call, error, name):
     """bad input is refused with a message that names the argument"""
     with pytest.raises(error, match=rf"\b{name}\b"):
         call()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_same_without_a_gradient(dtype):
+    """where no gradient is due, as in decoding, the result is the same to the last bit"""
+    x = torch.randn(3, 5, 8, generator=torch.Generator().manual_seed(0)).to(dtype)
+    expected = rms_norm(x)
+    for context in (torch.no_grad, torch.inference_mode):
+        with context():
+            assert torch.equal(rms_norm(x), expected)
