@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import platform
 import sys
@@ -23,25 +24,31 @@ def compute_device(name: str = "auto") -> torch.device:
 
 
 def fastest_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the device multiplies matrices faster in it, float32 elsewhere.
+    """bfloat16 where the device multiplies matrices clearly faster in it, float32 elsewhere.
 
-    CUDA does. Among CPUs it depends on the model, and the instruction flags do not tell: so it is timed, in a tenth
-    of a second.
+    CUDA does. Among CPUs it depends on the model, and the instruction flags do not tell: so a product as wide as the
+    model's widest is timed, for a fifth of a second. Other programs may want the machine too: so the two formats take
+    turns, the best time of each counts, and a product takes one thread about a millisecond. Threads that wait for one
+    another are never undisturbed on a busy machine.
     """
     if device.type != "cpu":
         return torch.bfloat16 if device.type == "cuda" else torch.float32
-    return torch.bfloat16 if _gemm_seconds(torch.float32) > 1.2 * _gemm_seconds(torch.bfloat16) else torch.float32
+    best = {torch.float32: math.inf, torch.bfloat16: math.inf}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    until = time.perf_counter() + 0.2
+    while math.inf in best.values() or time.perf_counter() < until:
+        for dtype in best:
+            best[dtype] = min(best[dtype], _product_seconds(dtype))
+    torch.set_num_threads(threads)
+    return torch.bfloat16 if best[torch.float32] > 1.2 * best[torch.bfloat16] else torch.float32
 
 
-def _gemm_seconds(dtype: torch.dtype) -> float:
-    """The best of five timings of the model's widest product: (4096, 256) by (256, 1024)."""
-    a, b = torch.ones(4096, 256, dtype=dtype), torch.ones(256, 1024, dtype=dtype)
-    timings = []
-    for _ in range(5):
-        started = time.perf_counter()
-        a @ b
-        timings.append(time.perf_counter() - started)
-    return min(timings)
+def _product_seconds(dtype: torch.dtype) -> float:
+    a, b = torch.ones(256, 256, dtype=dtype), torch.ones(256, 1024, dtype=dtype)
+    started = time.perf_counter()
+    a @ b
+    return time.perf_counter() - started
 
 
 def keep_freed_memory() -> None:

@@ -12,6 +12,7 @@ import psutil
 import pytest
 import torch
 
+from reference import compute
 from reference.compute import compute_device, describe_machine, fastest_dtype, keep_freed_memory, peak_rss_gib
 
 CPU = torch.device("cpu")
@@ -34,7 +35,27 @@ def test_number_formats() -> None:
     """CUDA computes in bfloat16 and MPS in float32; a CPU in either, and float32 where it has no bfloat16 products"""
     assert fastest_dtype(torch.device("cuda")) == torch.bfloat16
     assert fastest_dtype(torch.device("mps")) == torch.float32
+    threads = torch.get_num_threads()
     assert fastest_dtype(CPU) in (torch.float32, torch.bfloat16)
+    assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(1.5, torch.float32), (0.9, torch.float32), (0.7, torch.bfloat16)])
+@pytest.mark.parametrize("hindered", [torch.float32, torch.bfloat16])
+def test_a_busy_machine_does_not_change_the_number_format(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, expected: torch.dtype, hindered: torch.dtype
+) -> None:
+    """Against a product of 1 s in float32, bfloat16 must be clearly faster, whichever was held up most of the time."""
+    calls = 0
+
+    def timed(dtype: torch.dtype) -> float:
+        nonlocal calls
+        calls += 1
+        true = {torch.float32: 1.0, torch.bfloat16: seconds}[dtype]
+        return true if calls % 9 == 0 else true * (5 if dtype == hindered else 1.1)
+
+    monkeypatch.setattr(compute, "_product_seconds", timed)
+    assert fastest_dtype(CPU) == expected
 
 
 def test_peak_memory_is_in_gib() -> None:
