@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from itertools import islice
+from dataclasses import replace
+from itertools import islice, takewhile
 from pathlib import Path
 from random import Random
 
@@ -72,6 +73,14 @@ def test_rows_fill_every_batch(rows: tuple[Tensor, Tensor]) -> None:
     assert (ids.dtype, mask.dtype) == (torch.int64, torch.bool)
 
 
+@pytest.mark.parametrize("length", [1, 16, 40])
+def test_rows_shorter_than_conversations(session: Session, stage: str, length: int) -> None:
+    """conversations that do not fit in a row are cut off, and there are still as many rows as the updates take"""
+    short = replace(session, preset=replace(PRESET, sequence_len=length))
+    ids, mask = chat.rows(short, stage)
+    assert ids.shape == mask.shape == (ROWS, length + 1)
+
+
 def test_base_text_has_its_share(session: Session, stage: str, rows: tuple[Tensor, Tensor]) -> None:
     """the asked share of rows is base text that base training has not read, all trained on, mixed among the rest"""
     ids, mask = rows
@@ -108,12 +117,17 @@ def test_sft_learns_what_the_assistant_says(session: Session) -> None:
     assert 0.1 < mask[chosen].float().mean() < 0.9
 
 
-def test_mid_learns_every_token_of_a_conversation(session: Session) -> None:
-    """the mask is 1 on all that belongs to a conversation: only what follows the last one of a row may be left out"""
+def test_mid_learns_every_token_but_padding(session: Session) -> None:
+    """the mask is 1 on all of a row's conversations to the end of the last one, and 0 on the padding behind it"""
     ids, mask = chat.rows(session, "mid")
-    for row, bits in zip(ids, mask, strict=True):
-        padding = (row.flip(0) != session.tokenizer.special["assistant_end"]).int().argmax()
-        assert bits[: T + 1 - max(0, padding - 1)].all()
+    end = session.tokenizer.special["assistant_end"]
+    padded = 0
+    for row, bits in zip(ids.tolist(), mask.tolist(), strict=True):
+        padding = len(list(takewhile(lambda token: token == end, reversed(row))))
+        used = T + 1 - max(0, padding - 1)  # the first of several is the end of an answer
+        assert bits == [True] * used + [False] * (T + 1 - used)
+        padded += used <= T
+    assert padded > 5
     assert mask.float().mean() > 0.95
 
 

@@ -70,24 +70,31 @@ def rows(session: Session, stage: str) -> tuple[Tensor, Tensor]:
     plan = preset.mid if stage == "mid" else preset.sft
     needed = plan.steps * preset.batch_rows
     base_rows = round(plan.base_share * needed)
-    chat_ids, chat_mask = chat_rows(session, conversations(stage, seed, plan.two_step_examples), needed - base_rows)
+    endless = conversations(stage, seed, plan.two_step_examples)
+    chat_ids, chat_mask = chat_rows(session, endless, needed - base_rows, every_token=stage == "mid")
     base_ids = base_text_rows(session, FIRST_DOCUMENT[stage], base_rows)
     ids = torch.cat([chat_ids, base_ids])
-    mask = torch.cat([torch.ones_like(chat_mask) if stage == "mid" else chat_mask, torch.ones_like(base_ids) > 0])
+    mask = torch.cat([chat_mask, torch.ones_like(base_ids, dtype=torch.bool)])  # rows of base text have no padding
     order = torch.tensor(Random(f"{stage} order {seed}").sample(range(needed), needed))
     return ids[order], mask[order]
 
 
-def chat_rows(session: Session, endless: Iterator[Conversation], count: int) -> tuple[Tensor, Tensor]:
-    """`count` packed rows of conversations, ids and mask (count, T+1), the mask 1 on what the assistant says."""
+def chat_rows(
+    session: Session, endless: Iterator[Conversation], count: int, every_token: bool = False
+) -> tuple[Tensor, Tensor]:
+    """`count` packed rows of conversations, ids and mask (count, T+1).
+
+    The mask is 1 on what the assistant says, or on every token but padding.
+    """
     T = session.preset.sequence_len
     rendered: list[tuple[list[int], list[int]]] = []
     tokens = 0
     while tokens < count * (T + 1):
-        rendered.append(session.tokenizer.render(next(endless), session.parts))
-        tokens += len(rendered[-1][0])
-    ids, mask = pack(rendered, T, session.tokenizer.special["assistant_end"])
-    return ids[:count], mask[:count]
+        ids, said = session.tokenizer.render(next(endless), session.parts)
+        rendered.append((ids, [1] * len(ids) if every_token else said))
+        tokens += min(len(ids), T + 1)  # packing cuts the rest off
+    packed, mask = pack(rendered, T, session.tokenizer.special["assistant_end"])
+    return packed[:count], mask[:count]
 
 
 def base_text_rows(session: Session, first: int, count: int) -> Tensor:
