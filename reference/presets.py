@@ -9,6 +9,7 @@ from typing import Any
 from reference.errors import UserError
 from reference.model import GPTConfig
 from reference.optim import Rates
+from reference.tokenizer import SMALLEST_VOCABULARY
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,13 @@ class Preset:
     head_dim: int = 128
 
     def model_config(self, vocab_size: int) -> GPTConfig:
-        """The model of this depth: width 64 * depth, and as many heads as the width holds."""
+        """The model of this depth: width 64 * depth, in equal heads of at most head_dim columns.
+
+        An odd depth may take more heads than ceil(width / head_dim): rope needs them of even size.
+        """
         width = 64 * self.depth
-        heads = math.ceil(width / self.head_dim)
+        fewest = math.ceil(width / self.head_dim)
+        heads = next(heads for heads in range(fewest, width) if width % (2 * heads) == 0)
         return GPTConfig(vocab_size, self.depth, heads, heads, width, self.sequence_len)
 
 
@@ -101,6 +106,14 @@ D4 = Preset(
 )
 
 PRESETS = {preset.name: preset for preset in (D4,)}
+LIMITS: dict[str, tuple[float, float]] = {  # all others: whole numbers from 1, numbers from 0, to a billion
+    "vocab_size": (SMALLEST_VOCABULARY, 1e9),
+    "base_warmdown": (0, 1),
+    "base_share": (0, 1),
+    "two_step_examples": (0, 1e9),
+    "prompts": (1, 512),  # some length of prompt has to occur a quarter as often among the practice problems
+    "head_dim": (2, 1e9),
+}
 
 
 def get_preset(name: str) -> Preset:
@@ -113,17 +126,25 @@ def get_preset(name: str) -> Preset:
 def override(preset: Preset, settings: dict[str, str]) -> Preset:
     """`preset` with values changed, {"base_steps": "100", "rl.steps": "10"}; UserError for a bad name or value."""
     for setting, text in settings.items():
-        group, _, name = setting.rpartition(".")
-        target: Any = getattr(preset, group, None) if group else preset
-        value = getattr(target, name, None) if is_dataclass(target) else None
-        if not isinstance(value, (int, float)):
-            raise UserError(
-                f"There is no setting {setting!r} in preset {preset.name}; see reference/presets.py for the names."
-            )
-        try:
-            changed: Any = replace(target, **{name: type(value)(text)})
-        except ValueError as error:
-            what = "a whole number" if isinstance(value, int) else "a number"
-            raise UserError(f"{setting} needs {what}, not {text!r}.") from error
-        preset = replace(preset, **{group: changed}) if group else changed
+        preset = _changed(preset, setting.split("."), setting, text)
     return preset
+
+
+def _changed(target: Any, path: list[str], setting: str, text: str) -> Any:
+    """`target` with the value that `path` leads to replaced by the number in `text`."""
+    name, *rest = path
+    value = vars(target).get(name)
+    if rest and is_dataclass(value):
+        return replace(target, **{name: _changed(value, rest, setting, text)})
+    if rest or not isinstance(value, (int, float)):
+        raise UserError(f"There is no setting {setting!r}; see reference/presets.py for the names.")
+    whole = isinstance(value, int)
+    low, high = LIMITS.get(name, (int(whole), 1e9))
+    try:
+        number = type(value)(text)
+        if not low <= number <= high:  # nor is NaN
+            raise ValueError
+    except ValueError as error:
+        kind = "a whole number" if whole else "a number"
+        raise UserError(f"{setting} needs {kind} from {low:,} to {high:,.0f}, not {text!r}.") from error
+    return replace(target, **{name: number})

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, fields, is_dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -34,13 +36,29 @@ def test_depth_sets_the_rest(depth: int, width: int, heads: int, head_dim: int) 
     assert config.head_dim == head_dim
 
 
-@pytest.mark.parametrize("depth", [2, 3])
+@pytest.mark.parametrize("head_dim", [2, 3, 64, 100, 128, 10**9])
+def test_heads_of_every_depth(head_dim: int) -> None:
+    """at every depth, odd ones too, heads share the width evenly and are of even size, none larger than asked for"""
+    for depth in range(1, 101):
+        config = override(D4, {"depth": str(depth), "head_dim": str(head_dim)}).model_config(1000)
+        assert config.n_head * config.head_dim == config.n_embd == 64 * depth
+        assert config.head_dim % 2 == 0
+        assert config.head_dim <= head_dim
+        if (64 * depth) % head_dim == 0 and head_dim % 2 == 0:
+            assert config.head_dim == head_dim
+
+
+def test_heads_of_odd_depths() -> None:
+    """where ceil(width / 128) heads are of even size there are so many, as in nanochat; elsewhere the next that are"""
+    heads = {depth: override(D4, {"depth": str(depth)}).model_config(1000).n_head for depth in range(1, 32, 2)}
+    assert [heads[depth] for depth in (1, 3, 7, 15, 31)] == [1, 2, 4, 8, 16]
+    assert [heads[depth] for depth in (5, 9, 11, 13)] == [4, 6, 8, 8]
+
+
+@pytest.mark.parametrize("depth", [2, 3, 5, 9])
 def test_small_depths_make_a_model(depth: int) -> None:
-    """heads share the width evenly also where 128 does not divide it, and their dimension is even, as rope needs"""
+    """a model of a depth that 128 columns a head do not divide runs"""
     config = override(D4, {"depth": str(depth), "sequence_len": "8"}).model_config(300)
-    assert config.n_head == -(-64 * depth // 128)
-    assert config.n_head * config.head_dim == config.n_embd == 64 * depth
-    assert config.head_dim % 2 == 0
     assert GPT(config, Parts())(torch.zeros(1, 8, dtype=torch.int64)).shape == (1, 8, 300)
 
 
@@ -70,43 +88,94 @@ def test_single_values_can_be_changed() -> None:
     assert override(D4, {}) == D4
 
 
+def numbers(part: Any, prefix: str = "") -> Iterator[tuple[str, int | float]]:
+    """Every number in a preset or in a part of it, with its name."""
+    for field in fields(part):
+        value = getattr(part, field.name)
+        if is_dataclass(value):
+            yield from numbers(value, f"{prefix}{field.name}.")
+        elif not isinstance(value, str):
+            yield prefix + field.name, value
+
+
 def test_every_number_of_a_preset_can_be_changed() -> None:
-    """no setting of a preset or of a stage's plan is out of reach, and each keeps its type"""
-    for field in fields(D4):
-        value = getattr(D4, field.name)
-        inner = [f"{field.name}.{f.name}" for f in fields(value)] if is_dataclass(value) else [field.name]
-        for name in inner:
-            old = getattr(value, name.rpartition(".")[2]) if is_dataclass(value) else value
-            if isinstance(old, int | float):
-                changed = override(D4, {name: "3"})
-                new = getattr(changed, field.name)
-                new = getattr(new, name.rpartition(".")[2]) if is_dataclass(value) else new
-                assert (new, type(new)) == (3, type(old)), name
+    """no setting of a preset or of a stage's plan is out of reach, each keeps its type, and no other one changes"""
+    before = dict(numbers(D4))
+    assert before.keys() >= {"depth", "base_warmdown", "mid.rate", "rl.steps", "rl.rates.matrix", "head_dim"}
+    for name, old in before.items():
+        new = 300 if isinstance(old, int) else 0.125
+        after = dict(numbers(override(D4, {name: str(new)})))
+        assert type(after[name]) is type(old)
+        assert after == before | {name: new}
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [
+        ("base_steps", 1, 10**9),
+        ("rl.warmup", 1, 10**9),
+        ("rl.rehearsal_rows", 1, 10**9),
+        ("rl.prompts", 1, 512),
+        ("vocab_size", 265, 10**9),
+        ("head_dim", 2, 10**9),
+        ("sft.two_step_examples", 0, 10**9),
+        ("mid.base_share", 0.0, 1.0),
+        ("base_warmdown", 0.0, 1.0),
+        ("rl.rates.head", 0.0, 1e9),
+    ],
+)
+def test_how_far_a_number_can_be_changed(name: str, low: float, high: float) -> None:
+    """both ends of its range are taken, and what lies beyond them gives a sentence with the range"""
+    for text in (str(low), str(high)):
+        assert dict(numbers(override(D4, {name: text})))[name] == float(text)
+    for text in (str(low - 1), str(high + 1), "-7", "1" + 400 * "0"):
+        with pytest.raises(
+            UserError, match=rf"^{name} needs a .*number from {low:.0f} to {high:,.0f}, not '{text}'\.$"
+        ):
+            override(D4, {name: text})
 
 
 @pytest.mark.parametrize(
     "name",
-    ["steps", "base_step", "", ".", "mid", "mid.", ".steps", "mid.step", "rl.steps.x", "name", "__doc__", "a.b.c"],
+    [
+        "steps",
+        "base_step",
+        "",
+        ".",
+        "mid",
+        "mid.",
+        ".steps",
+        "mid.step",
+        "rl.steps.x",
+        "name",
+        "__doc__",
+        "a.b.c",
+        "__class__.head_dim",
+    ],
 )
 def test_a_setting_that_does_not_exist(name: str) -> None:
     """a name that is no number of the preset gives a sentence with that name in it"""
-    with pytest.raises(UserError, match=rf"^There is no setting {name!r} in preset d4; see reference/presets\.py"):
+    with pytest.raises(UserError, match=rf"^There is no setting {name!r}; see reference/presets\.py"):
         override(D4, {name: "1"})
 
 
 @pytest.mark.parametrize(
     ("name", "text", "kind"),
     [
-        ("base_steps", "many", "a whole number"),
-        ("base_steps", "10.5", "a whole number"),
-        ("base_steps", "1e3", "a whole number"),
-        ("base_steps", "", "a whole number"),
-        ("rl.steps", "0x10", "a whole number"),
-        ("mid.rate", "half", "a number"),
-        ("mid.rate", "0,5", "a number"),
+        ("base_steps", "many", "a whole number from 1"),
+        ("base_steps", "10.5", "a whole number from 1"),
+        ("base_steps", "1e3", "a whole number from 1"),
+        ("base_steps", "", "a whole number from 1"),
+        ("base_steps", "9" * 5000, "a whole number from 1"),
+        ("rl.steps", "0x10", "a whole number from 1"),
+        ("mid.rate", "half", "a number from 0"),
+        ("mid.rate", "0,5", "a number from 0"),
+        ("mid.rate", "nan", "a number from 0"),
+        ("rl.rates.matrix", "inf", "a number from 0"),
+        ("rl.rates.matrix", "-inf", "a number from 0"),
     ],
 )
 def test_a_value_that_does_not_fit(name: str, text: str, kind: str) -> None:
     """a text that is no such number gives a sentence with the setting, what it needs, and the text"""
-    with pytest.raises(UserError, match=rf"^{name} needs {kind}, not {text!r}\.$"):
+    with pytest.raises(UserError, match=rf"^{name} needs {kind} to 1,000,000,000, not {text!r}\.$"):
         override(D4, {name: text})
