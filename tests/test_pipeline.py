@@ -449,6 +449,7 @@ def test_sigkill_and_full_disks(whole: Whole, tmp_path: Path) -> None:
     processes = multiprocessing.get_context("forkserver")  # children of a process that has not computed yet
     processes.set_forkserver_preload(["reference.pipeline", "reference.plots", "pytest"])
     strikes = [  # file operation, its path, which one, deed, seconds between checkpoints -> where the run stands then
+        ("os.mkdir", "*/tokenizer", 1, disk_full, NEVER, ("tokenizer", 0)),
         ("os.rename", "*/tokenizer/tokenizer.json", 1, disk_full, NEVER, ("tokenizer", 0)),
         ("os.rename", "*/tokenizer/tokenizer.json", 1, die, NEVER, ("tokenizer", 0)),
         ("os.rename", "*/run.json", 2, die, NEVER, ("tokenizer", 0)),  # the tokenizer is there, and not yet noted

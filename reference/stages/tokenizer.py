@@ -19,9 +19,7 @@ def train_stage(session: Session) -> None:
     tokenizer = train_tokenizer(texts, preset.vocab_size, parts)
     same = tokenizer.merges == train_tokenizer_rust(texts, preset.vocab_size).merges
     checked = _agreeing_words(tokenizer, texts, session)
-    file = tokenizer_file(session.run)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(file)
+    tokenizer.save(tokenizer_file(session.run))
     text = "\n".join(texts)
     bytes_per_token = len(text.encode()) / len(tokenizer.encode(text))
     session.run.mark_complete(
