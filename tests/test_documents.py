@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import sys
 from collections.abc import Iterator
 from itertools import islice
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from reference.data import fingerprint
 from reference.data.documents import (
     ListDocuments,
     ParquetDocuments,
@@ -143,13 +145,47 @@ def test_large_row_groups_and_large_strings(tmp_path: Path):
 
 
 def test_fingerprint_tells_changed_data(shards: Path):
-    """The fingerprint is plain JSON, the same for the same data and another when a document is added."""
+    """The fingerprint is plain JSON, the same for the same data and another when a document is added or exchanged."""
     before = ParquetDocuments(shards).fingerprint
     assert json.loads(json.dumps(before)) == ParquetDocuments(shards).fingerprint
     assert before["documents"] == 40
     write_shard(shards / "b.parquet", [f"b{i}" for i in range(11)], 5)
-    assert ParquetDocuments(shards).fingerprint != before
-    assert ListDocuments("x", ["a", "é"]).fingerprint == {"documents": 2, "bytes": 3}
+    added = ParquetDocuments(shards).fingerprint
+    assert added["documents"] == 41
+    size = (shards / "b.parquet").stat().st_size
+    write_shard(shards / "b.parquet", [f"x{i}" for i in range(11)], 5)
+    assert (shards / "b.parquet").stat().st_size == size
+    exchanged = ParquetDocuments(shards).fingerprint
+    assert len({before["sha256"], added["sha256"], exchanged["sha256"]}) == 3
+    (shards / "b.parquet").rename(shards / "d.parquet")  # now it is for validation
+    assert ParquetDocuments(shards).fingerprint["sha256"] != exchanged["sha256"]
+
+
+def test_fingerprint_of_texts():
+    """Any change of a text, of the order or of a border changes the fingerprint, and nothing else does."""
+    prints = [ListDocuments("x", texts).fingerprint for texts in (["a", "é"], ["é", "a"], ["b", "é"], ["aé", ""])]
+    assert all((found["documents"], found["bytes"]) == (2, 3) for found in prints)
+    assert len({found["sha256"] for found in prints}) == 4
+    assert ListDocuments("y", ["a", "é"]).fingerprint == prints[0]
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_536, 1_000_000, 1 << 20, 5_000_000])
+def test_fingerprint_of_large_files(tmp_path: Path, size: int):
+    """A change at either end is noticed, and up to 1 MiB one anywhere."""
+    file = tmp_path / "a.parquet"
+    content = random.Random(size).randbytes(size)
+    places = {0, size // 2 - 1, size - 1} if size <= 1 << 20 else {0, 65_535, size - 65_536, size - 1}
+    found = set()
+    for place in [None, *sorted(place for place in places if 0 <= place < size)]:
+        changed = bytearray(content)
+        if place is not None:
+            changed[place] ^= 1
+        file.write_bytes(changed)
+        found.add(fingerprint.of_files([file], 3)["sha256"])
+    assert len(found) == 1 + len([place for place in places if 0 <= place < size])
+    file.unlink()
+    with pytest.raises(UserError, match=r"a\.parquet cannot be read"):
+        fingerprint.of_files([file], 3)
 
 
 # -------------------------------------------------------------------------------- text files

@@ -13,6 +13,7 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from reference.data import fingerprint
 from reference.errors import UserError
 
 TEXT_SUFFIXES = (".txt", ".md")
@@ -25,11 +26,11 @@ WITHOUT_DOCS = {"test", "tests", "idlelib", "lib2to3", "turtledemo", "site-packa
 class DocumentSource(Protocol):
     """Text in two disjoint splits, "train" and "val", both in a fixed order.
 
-    `fingerprint` says in a few numbers, for JSON, what the source held, so that a changed one is noticed.
+    `fingerprint` says in a few values, for JSON, what the source held, so that a changed one is noticed.
     """
 
     name: str
-    fingerprint: dict[str, int]
+    fingerprint: dict[str, int | str]
 
     def stream(self, split: str, start: int = 0, rank: int = 0, world_size: int = 1) -> Iterator[str]:
         """Documents rank, rank + world_size, ... of the split for ever, from this rank's `start`-th one on.
@@ -50,7 +51,7 @@ class ListDocuments:
         if len(texts) < 2:
             raise UserError(f"{name} holds one document, but training and validation need one each; add text.")
         self.name = name
-        self.fingerprint = {"documents": len(texts), "bytes": sum(len(text.encode()) for text in texts)}
+        self.fingerprint = fingerprint.of_texts(texts)
         every = min(VALIDATION_EVERY, len(texts))
         self._splits = {
             "train": [text for i, text in enumerate(texts) if i % every != every - 1],
@@ -132,10 +133,7 @@ class ParquetDocuments:
         else:
             train, val = _divided(groups[0][0])
         self.name = path.resolve().name
-        self.fingerprint = {
-            "documents": sum(group.count for group in train + val),
-            "bytes": sum(shard.stat().st_size for shard in shards),
-        }
+        self.fingerprint = fingerprint.of_files(shards, sum(group.count for group in train + val))
         self._splits = {"train": train, "val": val}
 
     def stream(self, split: str, start: int = 0, rank: int = 0, world_size: int = 1) -> Iterator[str]:

@@ -17,7 +17,7 @@ class PrimerDocuments:
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self.fingerprint = {"seed": seed}
+        self.fingerprint: dict[str, int | str] = {"seed": seed}
 
     def stream(self, split: str, start: int = 0, rank: int = 0, world_size: int = 1) -> Iterator[str]:
         number = start * world_size + rank
