@@ -21,7 +21,7 @@ from reference.parts.provenance import counted, provenance
 from reference.presets import Preset
 from reference.progress import say
 from reference.report import write_report
-from reference.run import STAGES, Run
+from reference.run import Run
 from reference.stages import base, chat, rl, tokenizer
 from reference.stages.session import Ledger, Session
 from reference.stages.training import Interrupted
@@ -70,37 +70,38 @@ def make_run(
         _check_same_order(run, order, source)
         if order.start is not None:
             _start_at(run, order.start)
-        run.update(parts=provenance(parts))
+        code = provenance(parts)
+        run.update(parts=_parts(run, code))
         counted_parts, calls = counted(parts)
         session = Session(
             run,
             order.preset,
             counted_parts,
-            Ledger(calls),
+            Ledger(calls, code),
             source,
             console,
             getattr(torch, run.config["machine"]["compute_dtype"]),
             compute_device(device),
             checkpoint_seconds,
         )
-        _say_what_starts(run, console)
+        _say_what_starts(run, code, console)
         with _saying_how_to_go_on(order):
-            _train_what_is_missing(session, calls)
+            _train_what_is_missing(session, calls, code)
             report = write_report(run)
             run.mark_complete("report")
         say(console, f"report  {run.path / 'report.md'}  ({report['total_seconds']:.0f} s in all)")
     return run
 
 
-def _train_what_is_missing(session: Session, calls: dict[str, int]) -> None:
+def _train_what_is_missing(session: Session, calls: dict[str, int], code: dict[str, dict[str, str]]) -> None:
     run = session.run
     for stage, train_stage in TRAIN.items():
         if run.is_complete(stage):
             say(session.console, f"{stage}  complete already, skipped")
         else:
-            train_stage(replace(session, ledger=Ledger(calls)))
+            train_stage(replace(session, ledger=Ledger(calls, code)))
         # also after a stage that is skipped: the process that completed it may have been killed before this line
-        run.update(peak_rss_gib=max(peak_rss_gib(), run.config.get("peak_rss_gib", 0.0)), parts=_calls(run))
+        run.update(peak_rss_gib=max(peak_rss_gib(), run.config.get("peak_rss_gib", 0.0)), parts=_parts(run, code))
 
 
 @contextmanager
@@ -163,15 +164,23 @@ def _start_at(run: Run, start: str) -> None:
     run.forget([*names[names.index(start) :], "report"])
 
 
-def _calls(run: Run) -> dict[str, dict[str, int]]:
-    """parts.<part>.calls for run.json: the sum over the stages so far."""
-    stages = [facts["calls"] for stage, facts in run.config["stages"].items() if stage in STAGES and "calls" in facts]
-    return {part: {"calls": sum(calls[part] for calls in stages)} for part in PART_NAMES}
+def _parts(run: Run, code: dict[str, dict[str, str]]) -> dict[str, dict[str, Any]]:
+    """`parts` of run.json, see report.py; where no stage has used a part yet, what this process has of it."""
+    parts = {}
+    for part in PART_NAMES:
+        ran = [
+            {"stage": stage, **version}
+            for stage in TRAIN
+            for version in run.config["stages"].get(stage, {}).get("code", {}).get(part, [])
+        ]
+        latest = {key: (ran or [code[part]])[-1][key] for key in ("whose", "file", "sha256")}
+        parts[part] = {**latest, "calls": sum(version["calls"] for version in ran), "stages": ran}
+    return parts
 
 
-def _say_what_starts(run: Run, console: Console) -> None:
+def _say_what_starts(run: Run, code: dict[str, dict[str, str]], console: Console) -> None:
     config = run.config
-    learner = [part for part, facts in config["parts"].items() if facts["whose"] == "learner"]
+    learner = [part for part, facts in code.items() if facts["whose"] == "learner"]
     whose = (
         f"yours: {', '.join(learner)}; the others are the reference's" if learner else "all nine are the reference's"
     )

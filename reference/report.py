@@ -15,7 +15,10 @@ Keys of report.json; what a run has not done yet is absent:
     intervals.<task>.<stage>              [low, high]: 95% Wilson score interval of that fraction
     pass_at_k.<stage>.<k>                 two-step problems solved by at least one of k samples, a fraction
     samples                               [{stage, prompt, before, after}]
-    parts.<part>                          {whose: "reference" | "learner", file, sha256, calls}
+    parts.<part>                          {whose: "reference" | "learner", file, sha256, calls, stages}: the code that
+                                          the last stage to call it ran, and its calls in all stages together
+    parts.<part>.stages                   [{stage, whose, file, sha256, calls}]: what ran in every stage that called
+                                          it; twice one stage if that was interrupted and went on with other code
 """
 
 from __future__ import annotations

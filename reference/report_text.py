@@ -202,21 +202,26 @@ def _parts(report: Report) -> list[str]:
     parts = report["parts"]
     if not parts:
         return []
-    yours = [name for name, part in parts.items() if part["whose"] == "learner"]
+    yours = [name for name, part in parts.items() if "yours" in _whose(part)]
     count = f"{len(yours)} of the {len(parts)} parts" if yours else f"None of the {len(parts)} parts"
     rows = [
-        [
-            name,
-            "yours" if name in yours else "reference",
-            f"{part.get('calls', 0):,}",
-            f"`{part['sha256'][:12]}`",
-        ]
-        for name, part in parts.items()
+        [name, _whose(part), f"{part.get('calls', 0):,}", f"`{part['sha256'][:12]}`"] for name, part in parts.items()
     ]
     return [
         f"{count} ran the learner's own code.",
         _table(["part", "whose", "calls", "SHA-256 of the file"], rows),
     ]
+
+
+def _whose(part: dict[str, Any]) -> str:
+    """Whose code a part ran: "yours", "reference", or "reference in base, mid; yours in sft"."""
+    stages: dict[str, dict[str, None]] = {}
+    for ran in part.get("stages", []):
+        stages.setdefault(ran["whose"], {})[ran["stage"]] = None
+    words = {"learner": "yours", "reference": "reference"}
+    if len(stages) < 2:
+        return words[part["whose"]]
+    return "; ".join(f"{words[whose]} in {', '.join(names)}" for whose, names in stages.items())
 
 
 def _last_stage(report: Report) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import multiprocessing
 import os
 import re
@@ -17,7 +18,8 @@ import pytest
 import torch
 
 from reference.errors import UserError
-from reference.parts import PART_NAMES
+from reference.parts import PART_NAMES, Parts
+from reference.parts.provenance import provenance
 from reference.run import STAGES, Run
 from reference.stages.training import Interrupted
 from tests.tiny_run import (
@@ -51,9 +53,40 @@ def test_a_complete_run_is_left_alone(whole: Whole, tmp_path: Path) -> None:
     same_outcome(run, whole)
     assert [file.stat().st_mtime_ns for file in files] == times
     assert [line.split()[0] for line in printed.splitlines() if line.endswith("skipped")] == list(TRAINED)
-    assert run.config["parts"] == {
-        part: {**facts, "file": run.config["parts"][part]["file"]} for part, facts in whole.run.config["parts"].items()
-    }
+    assert run.config["parts"] == whole.run.config["parts"]
+    run, printed = go(root, Parts())  # other code that trains nothing is not noted
+    assert run.config["parts"] == whole.run.config["parts"]
+    assert "run  parts: all nine are the reference's" in printed.splitlines()
+
+
+def test_whose_code_each_stage_ran(whole: Whole, tmp_path: Path) -> None:
+    """a run that goes on with other parts keeps what its earlier stages ran, also of a stage that ran both"""
+    root = whole.copy(tmp_path)
+    parts = struck(Parts(), "loss_mask", "masked_cross_entropy", 3, ctrl_c)
+    with pytest.raises(Interrupted, match="Stopped in sft after step 3 of 4"):
+        go(root, parts, start="sft")
+    run, _ = go(root)
+    mine, theirs = (provenance(parts)["rope"] for parts in (learner(tmp_path), Parts()))
+    rope, grpo = run.config["parts"]["rope"], run.config["parts"]["grpo"]
+    assert [(ran["stage"], ran["whose"], ran["sha256"]) for ran in rope["stages"]] == [
+        ("base", "learner", mine["sha256"]),
+        ("mid", "learner", mine["sha256"]),
+        ("sft", "reference", theirs["sha256"]),
+        ("sft", "learner", mine["sha256"]),
+        ("rl", "learner", mine["sha256"]),
+    ]
+    assert (rope["whose"], rope["sha256"], rope["calls"]) == (
+        "learner",
+        mine["sha256"],
+        sum(ran["calls"] for ran in rope["stages"]),
+    )
+    assert [ran["stage"] for ran in grpo["stages"]] == ["rl"]
+    assert json.loads((run.path / "report.json").read_text())["parts"] == run.config["parts"]
+    assert "| rope | yours in base, mid, sft, rl; reference in sft |" in (run.path / "report.md").read_text()
+    run, _ = go(root, Parts(), start="rl")
+    rope = run.config["parts"]["rope"]
+    assert [ran["whose"] for ran in rope["stages"]] == ["learner", "learner", "reference", "learner", "reference"]
+    assert (rope["whose"], rope["file"], rope["sha256"]) == ("reference", theirs["file"], theirs["sha256"])
 
 
 def test_from_a_stage(whole: Whole, tmp_path: Path) -> None:

@@ -74,6 +74,8 @@ def test_every_part_is_used_by_its_stage(whole: Whole) -> None:
     assert tuple(config["parts"]) == PART_NAMES
     for part, facts in config["parts"].items():
         assert facts["calls"] == sum(calls[stage][part] for stage in TRAINED) > 0
+        by_stage = {ran["stage"]: ran["calls"] for ran in facts["stages"]}
+        assert by_stage == {stage: calls[stage][part] for stage in TRAINED if calls[stage][part]}
     used = {
         "tokenizer": {"bpe"},
         "base": {"rmsnorm", "rope", "attention", "muon"},

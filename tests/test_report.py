@@ -197,6 +197,19 @@ def test_the_numbers_a_reader_sees(tmp_path: Path) -> None:
     assert "After RL it answers 90% or more right in: identity; capitals; spelling, seen words." in text
 
 
+def test_whose_code_a_part_ran(tmp_path: Path) -> None:
+    """A part that was the learner's in some stages alone is told as such, and counts as the learner's."""
+    run = made_up_run(tmp_path)
+    ran = [{"stage": "base", "whose": "reference"}, {"stage": "mid", "whose": "reference"}]
+    run.update(parts={"rope": {"stages": [*ran, {"stage": "sft", "whose": "learner"}]}, "bpe": {"stages": []}})
+    text = markdown(collect(run), set())
+    assert "| rope | reference in base, mid; yours in sft | 56,789 | `cdcdcdcdcdcd` |" in text
+    assert "| bpe | yours | 1,234 |" in text
+    assert "2 of the 2 parts ran the learner's own code." in text
+    run.update(parts={"rope": {"stages": ran}})
+    assert "| rope | reference | 56,789 |" in markdown(collect(run), set())
+
+
 def test_a_sample_cannot_break_the_text(tmp_path: Path) -> None:
     """Every line of a sample stays in its indented block, empty lines, fences and headings too."""
     text = markdown(collect(made_up_run(tmp_path, "base")), set())

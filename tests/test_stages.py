@@ -40,7 +40,7 @@ def new_session(folder: Path, seed: int) -> Session:
     train_tokenizer_rust(texts, 800).save(tokenizer_file(run))
     console = Console(file=io.StringIO())
     source = PrimerDocuments(seed)
-    return Session(run, PRESET, Parts(), Ledger({}), source, console, torch.float32, torch.device("cpu"), 1e9)
+    return Session(run, PRESET, Parts(), Ledger({}, {}), source, console, torch.float32, torch.device("cpu"), 1e9)
 
 
 @pytest.fixture(scope="module")
@@ -337,16 +337,38 @@ def test_momentum_rises() -> None:
 def test_a_ledger_adds_up_processes() -> None:
     """what a stage has cost is what the interrupted processes had noted, and what came since"""
     calls = {"rope": 100, "muon": 0}
-    ledger = Ledger(calls)
+    code = {part: {"whose": "reference", "file": f"{part}.py", "sha256": "ab"} for part in calls}
+    ledger = Ledger(calls, code)
     calls["rope"] += 5
     assert ledger.cost()["calls"] == {"rope": 5, "muon": 0}
     assert ledger.cost()["seconds"] >= 0
-    ledger.resume({"seconds": 50.0, "calls": {"rope": 7, "muon": 2}})
+    ledger.resume(
+        {"seconds": 50.0, "code": {"rope": [{**code["rope"], "calls": 7}], "muon": [{**code["muon"], "calls": 2}]}}
+    )
     calls["muon"] += 1
     cost = ledger.cost()
     assert cost["calls"] == {"rope": 12, "muon": 3}
     assert 50 <= cost["seconds"] < 100
     assert calls == {"rope": 105, "muon": 1}
+
+
+def test_a_ledger_keeps_versions_apart() -> None:
+    """code that went on where other code was interrupted stands after it, with its own calls; what ran not does not"""
+    calls = {"rope": 0, "muon": 0, "grpo": 0}
+    reference = {part: {"whose": "reference", "file": "", "sha256": "ab"} for part in calls}
+    first = Ledger(calls, reference)
+    calls |= {"rope": 5, "muon": 1}
+    second = Ledger(calls, {**reference, "rope": {"whose": "learner", "file": "", "sha256": "cd"}})
+    second.resume(first.cost())
+    calls |= {"rope": 8, "muon": 3}
+    cost = second.cost()
+    assert cost["calls"] == {"rope": 8, "muon": 3, "grpo": 0}
+    versions = {part: [(v["whose"], v["sha256"], v["calls"]) for v in found] for part, found in cost["code"].items()}
+    assert versions == {
+        "rope": [("reference", "ab", 5), ("learner", "cd", 3)],
+        "muon": [("reference", "ab", 3)],
+        "grpo": [],
+    }
 
 
 def test_a_run_without_models(session: Session) -> None:

@@ -23,26 +23,43 @@ from reference.tokenizer import Tokenizer
 
 
 class Ledger:
-    """What one stage has cost: seconds and calls of the parts, in this process and in those that were interrupted."""
+    """What one stage has cost: seconds and calls of the parts, in this process and in those that were interrupted.
 
-    def __init__(self, calls: dict[str, int]) -> None:
-        self._calls, self._calls_before = calls, dict(calls)
+    Args:
+        calls: per part, rising with every call.
+        code: per part {whose, file, sha256} of the code that this process runs.
+    """
+
+    def __init__(self, calls: dict[str, int], code: dict[str, dict[str, str]]) -> None:
+        self._calls, self._calls_before, self._code = calls, dict(calls), code
         self._started = time.monotonic()
-        self._earlier: dict[str, Any] = {"seconds": 0.0, "calls": dict.fromkeys(calls, 0)}
+        self._earlier: dict[str, Any] = {"seconds": 0.0, "code": {}}
 
     def resume(self, cost: dict[str, Any]) -> None:
         """Take over what a checkpoint says of the processes before this one."""
-        self._earlier = cost
+        self._earlier = {"code": {}, **cost}  # a run of an earlier version has not noted it
 
     def cost(self) -> dict[str, Any]:
-        """{"seconds": float, "calls": {part: int}} so far, JSON."""
-        earlier = self._earlier
+        """{"seconds": float, "calls": {part: int}, "code": {part: [{whose, file, sha256, calls}]}} so far, JSON.
+
+        A part has no code where it was not called, and several where the stage went on with other code.
+        """
+        code = {part: self._versions(part) for part in self._calls}
         return {
-            "seconds": earlier["seconds"] + time.monotonic() - self._started,
-            "calls": {
-                part: earlier["calls"][part] + count - self._calls_before[part] for part, count in self._calls.items()
-            },
+            "seconds": self._earlier["seconds"] + time.monotonic() - self._started,
+            "calls": {part: sum(version["calls"] for version in versions) for part, versions in code.items()},
+            "code": code,
         }
+
+    def _versions(self, part: str) -> list[dict[str, Any]]:
+        earlier = self._earlier["code"].get(part, [])
+        calls = self._calls[part] - self._calls_before[part]
+        if not calls:
+            return earlier
+        here = {**self._code[part], "calls": calls}
+        if earlier and earlier[-1]["sha256"] == here["sha256"]:
+            return [*earlier[:-1], {**here, "calls": earlier[-1]["calls"] + calls}]
+        return [*earlier, here]
 
 
 @dataclass(frozen=True)
