@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -87,8 +88,8 @@ def make_run(
         _say_what_starts(run, code, console)
         with _saying_how_to_go_on(order):
             _train_what_is_missing(session, calls, code)
-            report = write_report(run)
-            run.mark_complete("report")
+            report = write_report(run, began=time.monotonic())
+            run.mark_complete("report", seconds=report["stages"]["report"]["seconds"])
         say(console, f"report  {run.path / 'report.md'}  ({report['total_seconds']:.0f} s in all)")
     return run
 

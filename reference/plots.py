@@ -22,7 +22,6 @@ COLORS = {
     "mid": "#009E73",
     "sft": "#E69F00",
     "rl": "#D55E00",
-    "report": "#56B4E9",
 }
 STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
@@ -48,7 +47,8 @@ Lines = Sequence[dict[str, Any]]
 def draw_all(metrics: Lines, report: dict[str, Any]) -> dict[str, bytes]:
     """The PNG files that this run has the numbers for: {"loss.png": ..., ...}."""
     by_name = {name: [line for line in metrics if name in line] for name in ("loss", "bpb", "reward")}
-    seconds = {stage: facts["seconds"] for stage, facts in report["stages"].items() if facts.get("seconds")}
+    trained = {stage: facts for stage, facts in report["stages"].items() if stage != "report"}  # which is not over yet
+    seconds = {stage: facts["seconds"] for stage, facts in trained.items() if facts.get("seconds")}
     with mpl.rc_context(STYLE):
         figures = {
             "loss.png": by_name["loss"] and loss(by_name["loss"]),

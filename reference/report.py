@@ -7,7 +7,8 @@ Keys of report.json; what a run has not done yet is absent:
     total_seconds                         wall time of all stages together
     peak_rss_gib                          most memory the process held, in GiB
     machine                               {cpu, cores, torch, compute_dtype, ...}
-    stages.<stage>.seconds, .complete     <stage>: tokenizer, base, mid, sft, rl, report
+    stages.<stage>.seconds, .complete     <stage>: tokenizer, base, mid, sft, rl, report; the report's own seconds end
+                                          when all but its files is made, and time.png leaves them out
     stages.<stage>.steps                  updates made; .tokens_per_second: the median over them
     stages.<stage>.<fact>                 what else the stage noted, as stages.base.bpb_before and .bpb_after
     tasks.<task>.<stage>                  right answers after <stage>, a fraction: greedy, held-out problems
@@ -25,6 +26,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from statistics import median
 from typing import Any
 
@@ -35,18 +37,22 @@ from reference.run import STAGES, Run
 FORMAT = 1
 
 
-def write_report(run: Run) -> dict[str, Any]:
+def write_report(run: Run, began: float | None = None) -> dict[str, Any]:
     """Write report.json, report.md and plots/*.png of what `run` has done so far.
 
     Every file is written whole or not at all, report.json last. Raises UserError when the disk is full.
+
+    Args:
+        run: is read, not changed.
+        began: the time.monotonic() at which the stage report began, which then stands in its own report.
 
     Returns:
         The content of report.json.
     """
     from reference.plots import draw_all  # matplotlib takes a second to load, and only a report needs it
 
-    report = collect(run)
-    plots = draw_all(run.metrics(), report)
+    plots = draw_all(run.metrics(), collect(run))
+    report = collect(run, None if began is None else time.monotonic() - began)
     for name, png in plots.items():
         write_atomically(run.path / "plots" / name, png)
     write_atomically(run.path / "report.md", markdown(report, set(plots)).encode())
@@ -54,10 +60,13 @@ def write_report(run: Run) -> dict[str, Any]:
     return report
 
 
-def collect(run: Run) -> dict[str, Any]:
-    """The content of report.json, from run.json and metrics.jsonl."""
+def collect(run: Run, report_seconds: float | None = None) -> dict[str, Any]:
+    """The content of report.json, from run.json and metrics.jsonl, and from how long the stage report takes."""
     config = run.config
-    stages = {stage: config["stages"][stage] for stage in STAGES if stage in config["stages"]}
+    noted = dict(config["stages"])
+    if report_seconds is not None:
+        noted["report"] = {"seconds": report_seconds, "complete": True}
+    stages = {stage: noted[stage] for stage in STAGES if stage in noted}
     facts = {name: _logged(run.metrics(name)) | stage.get("facts", {}) for name, stage in stages.items()}
     pass_at_k = {name: noted.pop("pass_at_k") for name, noted in facts.items() if "pass_at_k" in noted}
     counts: dict[str, dict[str, dict[str, int]]] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from reference.run import Run
 
 PNGS = {"loss.png", "bpb.png", "tasks.png", "reward.png", "time.png"}
 SECONDS = {"tokenizer": 3.25, "base": 200.5, "mid": 70.0, "sft": 60.0, "rl": 90.0, "report": 2.0}
+DRAWN = {stage: seconds for stage, seconds in SECONDS.items() if stage != "report"}
 RIGHT = {  # of 200, after base, mid, sft, rl
     "identity": (0, 140, 198, 198),
     "capitals": (120, 190, 199, 196),
@@ -95,7 +97,7 @@ def figures(run: Run) -> dict[str, Any]:
             "bpb": plots.bits_per_byte([line for line in lines if "bpb" in line]),
             "tasks": plots.tasks(report["tasks"], report["intervals"]),
             "reward": plots.reward([line for line in lines if "reward" in line]),
-            "time": plots.time(SECONDS),
+            "time": plots.time(DRAWN),
         }
 
 
@@ -281,6 +283,22 @@ def test_writing_again_gives_the_same_bytes(finished: Run) -> None:
     assert json.loads(before["report.json"]) == report
 
 
+def test_a_report_stands_in_itself(tmp_path: Path) -> None:
+    """Written as a stage, the report has its own seconds at once, and is the same when it is written again later."""
+    run = made_up_run(tmp_path, "rl")
+    began = time.monotonic() - 100
+    report = write_report(run, began)
+    seconds = report["stages"]["report"]["seconds"]
+    assert 100 < seconds < time.monotonic() - began
+    assert report["stages"]["report"] == {"seconds": seconds, "complete": True}
+    assert report["total_seconds"] == pytest.approx(sum(DRAWN.values()) + seconds)
+    assert "report" not in Run.open(tmp_path, "d4").config["stages"]
+    files = {path: path.read_bytes() for path in run.path.rglob("*") if path.suffix in (".md", ".png")}
+    run.mark_complete("report", seconds=seconds)
+    assert write_report(run) == report
+    assert {path: path.read_bytes() for path in files} == files
+
+
 def test_the_loss_picture_shows_every_stage(tmp_path: Path) -> None:
     """One panel per stage with that stage's numbers; RL's policy loss may be negative: its own scale."""
     panels = figures(made_up_run(tmp_path))["loss"].axes
@@ -314,7 +332,7 @@ def test_the_other_pictures_show_their_numbers(tmp_path: Path) -> None:
     drawn = figures(made_up_run(tmp_path))
     assert list(drawn["bpb"].axes[0].lines[0].get_ydata()) == [2.93, 2.93 / 16, 2.93 / 31]
     assert list(drawn["reward"].axes[0].lines[0].get_ydata()) == [step / 40 for step in range(30)]
-    assert [bar.get_width() for bar in drawn["time"].axes[0].patches] == list(SECONDS.values())
+    assert [bar.get_width() for bar in drawn["time"].axes[0].patches] == list(DRAWN.values())
 
 
 def test_no_text_runs_into_another(tmp_path: Path) -> None:
