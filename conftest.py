@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["dojo.plugin"]
+
 
 def pytest_configure() -> None:
     """Take Ctrl-C as a person at a terminal would send it: jobs in the background begin with SIGINT ignored."""

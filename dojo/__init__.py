@@ -1,0 +1,1 @@
+"""What makes practising pleasant and grading fair: loading, checking, diagnosis, progress, hints, proofs."""

@@ -1,0 +1,111 @@
+"""Which known mistake does what the student's code did? The same requests are put to every one of them."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from dojo.curriculum import Kata
+from dojo.executor import Executor, Outcome, Request
+from dojo.loading import LoadError, load, load_kata
+from dojo.mistakes import Mistake, build, mistakes_of
+from dojo.student import Entry
+from dojo.values import close
+
+SECONDS = 1.0  # for all mistakes together: a learner waits for the answer
+
+
+class _TooSlow(BaseException):
+    """No Exception, so that no implementation catches it."""
+
+
+def diagnose(kata: Kata, stories: list[list[Entry]]) -> list[Mistake]:
+    """The mistakes whose results equal the student's on every story, where the worked answer's do not.
+
+    Args:
+        kata: whose mistakes.
+        stories: independent sequences of requests with the outcomes of the student's code.
+    """
+    try:
+        mistakes = mistakes_of(kata)
+    except LoadError:
+        return []
+    answer = _executor(kata, load_kata(kata, kata.answer))
+    wrong = [story for story in stories if not _agrees(answer, story)]
+    if not wrong:
+        return []
+    others = [story for story in stories if not any(story is one for one in wrong)]
+    found = []
+    end = time.monotonic() + SECONDS
+    for mistake in mistakes:
+        executor = _executor(kata, build(kata, mistake))
+        with _alarm(end - time.monotonic()) as too_late:
+            # the wrong ones first, from the last, which is where the test stopped: most mistakes fall there
+            if all(_agrees(executor, story) for story in [*reversed(wrong), *others]):
+                found.append(mistake)
+        if too_late:
+            break
+    return found
+
+
+def _executor(kata: Kata, module: Any) -> Executor:
+    codecs = kata.folder / "codecs.py"
+    return Executor(kata, module, load(codecs, f"dojo_codecs_{kata.name}") if codecs.exists() else None)
+
+
+def _agrees(executor: Executor, story: list[Entry]) -> bool:
+    """Put the requests of a story to another implementation: does it answer as the student's did?"""
+    objects: dict[int, int] = {}
+    tapes: dict[int, int] = {}
+    for entry in story:
+        request = entry.request
+        numbers = tapes if request.kind == "backward" else objects
+        target = None if request.target is None else numbers.get(request.target)
+        if request.target is not None and target is None:
+            return False
+        again = Request(request.kind, request.name, request.args, request.kwargs, target, request.odd)
+        outcome = executor.run(again)
+        if not _equal(outcome, entry.outcome):
+            return False
+        if outcome.tape is not None and entry.outcome.tape is not None:
+            tapes[entry.outcome.tape] = outcome.tape
+        theirs, ours = entry.outcome.value, outcome.value
+        if hasattr(theirs, "class_name"):
+            objects[theirs.number] = ours.number
+    return True
+
+
+def _equal(one: Outcome, other: Outcome) -> bool:
+    if one.error is not None or other.error is not None:
+        return type(one.error) is type(other.error)
+    if one.broken is not None or other.broken is not None:
+        return one.broken == other.broken
+    if hasattr(one.value, "class_name") or hasattr(other.value, "class_name"):
+        return type(one.value) is type(other.value)
+    return one.differentiable == other.differentiable and close(one.value, other.value)
+
+
+@contextmanager
+def _alarm(seconds: float) -> Iterator[list[bool]]:
+    """Cut the block short after so many seconds, where the system has such a signal; the list is true if it did."""
+    cut: list[bool] = []
+    if not hasattr(signal, "SIGVTALRM") or threading.current_thread() is not threading.main_thread():
+        yield cut
+        return
+
+    def ring(number: int, frame: Any) -> None:
+        raise _TooSlow
+
+    before = signal.signal(signal.SIGVTALRM, ring)
+    signal.setitimer(signal.ITIMER_VIRTUAL, max(seconds, 0.01))
+    try:
+        yield cut
+    except _TooSlow:
+        cut.append(True)
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)

@@ -1,0 +1,221 @@
+"""Runs a student's code on copies of the arguments and checks what the contract promises of every call.
+
+The one place where a student's code is entered, in the tests' own process or in another one: requests and outcomes
+hold values only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+from dojo.curriculum import Kata
+from dojo.guard import guarded
+from dojo.values import PLAIN, Codec, Handle, copied, is_tensor, mapped, mutables_in, same, tensors_in
+
+
+@dataclass(frozen=True)
+class Request:
+    """One thing asked of the student's code.
+
+    Attributes:
+        kind: "call" a function, "make" an object, "method" of an object, "get" an attribute of it, its "codec_calls",
+            or "backward" through an earlier call.
+        name: of the function, class, method or attribute.
+        target: the number of the object, or of the call's tape.
+        odd: under unusual global settings, on which nothing may depend.
+    """
+
+    kind: str
+    name: str = ""
+    args: tuple = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    target: int | None = None
+    odd: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a request.
+
+    Attributes:
+        value: what the code returned: plain values, tensors without a graph, handles.
+        tape: the number by which gradients can be asked for, when the value depends on an argument that wants one.
+        differentiable: for every tensor of the value, whether it does.
+        error: what it raised instead.
+        frames: "file, line, function: source" for the student's own lines on the way to the error.
+        broken: instead of all this, the promise that it broke, in a sentence.
+    """
+
+    value: Any = None
+    tape: int | None = None
+    differentiable: tuple[bool, ...] = ()
+    error: BaseException | None = None
+    frames: tuple[str, ...] = ()
+    broken: str | None = None
+
+
+class Executor:
+    """One implementation of a kata, ready for requests."""
+
+    def __init__(self, kata: Kata, module: ModuleType, codecs: ModuleType | None = None) -> None:
+        self._kata, self._module, self._codecs = kata, module, codecs
+        self._objects: list[Any] = []
+        self._codec_calls: list[list[tuple[str, list]]] = []  # one list per object
+        self._tapes: dict[int, tuple[list, list]] = {}  # outputs and inputs of calls that gradients may be asked of
+        self._calls = 0
+
+    def run(self, request: Request) -> Outcome:
+        if request.kind == "codec_calls":
+            return Outcome([list(call) for call in self._codec_calls[request.target or 0]])
+        if request.kind == "backward":
+            return self._entered(lambda: self._gradients(request), request)
+        heard: list[tuple[str, list]] = []
+        if request.kind == "make":
+            self._codec_calls.append(heard)
+        args, kwargs = copied((request.args, request.kwargs))
+        outcome = self._entered(lambda: self._do(request, *_resolved((args, kwargs), self._codecs, heard)), request)
+        if outcome.error is not None:
+            if request.kind == "make":
+                self._objects.append(None)
+            return outcome
+        return self._checked(request, (args, kwargs), outcome.value)
+
+    def _do(self, request: Request, args: tuple, kwargs: dict[str, Any]) -> Any:
+        target = self._module if request.kind in ("call", "make") else self._objects[request.target or 0]
+        if request.kind == "get":
+            return getattr(target, request.name)
+        return getattr(target, request.name)(*args, **kwargs)
+
+    def _entered(self, action: Callable[[], Any], request: Request) -> Outcome:
+        with _odd_globals() if request.odd else contextlib.nullcontext(), guarded(self._module.__file__):
+            try:
+                return Outcome(action())
+            except (Exception, SystemExit) as error:
+                return Outcome(error=error, frames=_frames(error, self._module.__file__))
+
+    def _checked(self, request: Request, given: Any, value: Any) -> Outcome:
+        value = mapped(value, self._handed_out)
+        if request.kind == "make" and not isinstance(value, Handle):
+            value = self._registered(value)
+        if broken := _unplain(value):
+            return Outcome(broken=f"{request.name}() should return plain values, not {broken}")
+        if changed := _first_changed((request.args, request.kwargs), given):
+            return Outcome(
+                broken=f"{request.name}() changed its argument {changed}: the caller's values are the caller's"
+            )
+        if request.kind != "get" and _shares(value, given):
+            return Outcome(
+                broken=f"what {request.name}() returns shares memory with an argument: a later change of one would "
+                "change the other"
+            )
+        outputs, inputs = list(tensors_in(value)), [x for x in tensors_in(given) if x.requires_grad]
+        result = mapped(value, lambda leaf: leaf.detach().clone().contiguous() if is_tensor(leaf) else leaf)
+        differentiable = tuple(output.requires_grad for output in outputs)
+        if not any(differentiable):
+            if not inputs:
+                _scribble_on(given)
+            return Outcome(result, differentiable=differentiable)
+        self._calls += 1
+        self._tapes[self._calls] = (outputs, inputs)
+        self._tapes.pop(self._calls - 64, None)
+        return Outcome(result, self._calls, differentiable)
+
+    def _gradients(self, request: Request) -> Any:
+        torch = sys.modules["torch"]
+        outputs, inputs = self._tapes[request.target or 0]
+        pairs = [(y, g) for y, g in zip(outputs, request.args[0], strict=True) if y.requires_grad and g is not None]
+        return torch.autograd.grad(
+            [y for y, _ in pairs], inputs, [g for _, g in pairs], retain_graph=True, allow_unused=True
+        )
+
+    def _handed_out(self, leaf: Any) -> Any:
+        """Objects of the contract's classes stay here; a handle goes out."""
+        classes = tuple(getattr(self._module, name, object) for name in self._kata.classes)
+        return self._registered(leaf) if classes and isinstance(leaf, classes) else leaf
+
+    def _registered(self, thing: Any) -> Handle:
+        known = next((i for i, other in enumerate(self._objects) if other is thing), None)
+        if known is None:
+            known = len(self._objects)
+            self._objects.append(thing)
+            if len(self._codec_calls) < len(self._objects):
+                self._codec_calls.append([])
+        return Handle(known, type(thing).__name__)
+
+
+def _resolved(given: Any, codecs: ModuleType | None, heard: list) -> Any:
+    """The arguments with every codec's name replaced by the function, which notes what it is called with."""
+
+    def resolve(leaf: Any) -> Any:
+        if not isinstance(leaf, Codec):
+            return leaf
+        function = getattr(codecs, leaf.name)
+
+        def noted(*args: Any) -> Any:
+            heard.append((leaf.name, copied(list(args))))
+            return function(*args)
+
+        return noted
+
+    return mapped(given, resolve)
+
+
+def _unplain(value: Any) -> str | None:
+    """What in a value cannot be handed out, in words."""
+    if isinstance(value, (list, tuple, dict)) and type(value) in (list, tuple, dict):
+        inner = [*value, *value.values()] if isinstance(value, dict) else value
+        return next((found for part in inner if (found := _unplain(part))), None)
+    if type(value) in (*PLAIN, Handle):
+        return None
+    torch = sys.modules.get("torch")
+    if torch is not None and type(value) in (torch.Tensor, torch.dtype, torch.device):
+        return None
+    return f"an object of the class {type(value).__name__}"
+
+
+def _first_changed(before: tuple[tuple, dict], after: tuple[tuple, dict]) -> str | None:
+    """The position or name of the first argument that is no longer what it was."""
+    for i, (old, new) in enumerate(zip(before[0], after[0], strict=True)):
+        if not same(old, new):
+            return f"no. {i + 1}"
+    return next((name for name in before[1] if not same(before[1][name], after[1][name])), None)
+
+
+def _shares(value: Any, given: Any) -> bool:
+    lists = {id(thing) for thing in mutables_in(given)}
+    if any(id(thing) in lists for thing in mutables_in(value)):
+        return True
+    memory = {x.untyped_storage().data_ptr() for x in tensors_in(given) if x.numel()}
+    return any(y.numel() and y.untyped_storage().data_ptr() in memory for y in tensors_in(value))
+
+
+def _scribble_on(given: Any) -> None:
+    """Make the argument tensors worthless: code that kept one instead of a copy is found out at its next call."""
+    for tensor in tensors_in(given):
+        if tensor.is_floating_point() and tensor.is_contiguous():
+            tensor.fill_(float("nan"))
+
+
+def _frames(error: BaseException, file: str | None) -> tuple[str, ...]:
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return tuple(f"line {frame.lineno}, in {frame.name}: {frame.line}" for frame in frames)
+
+
+@contextlib.contextmanager
+def _odd_globals() -> Iterator[None]:
+    """Every global that a part must not depend on has an unusual value."""
+    torch = sys.modules["torch"]
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        # on the meta device nothing has a value: a tensor made there by default does not go unnoticed
+        with torch.device("meta"), torch.autocast("cpu", dtype=torch.bfloat16):
+            yield
+    finally:
+        torch.set_default_dtype(dtype)

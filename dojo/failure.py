@@ -1,0 +1,126 @@
+"""One failed test as a learner should meet it: the sentence, the call, yours, expected, and what it looks like."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from dojo.curriculum import Kata
+from dojo.diagnosis import diagnose
+from dojo.loading import LoadError, said, shown
+from dojo.mistakes import Mistake
+from dojo.shown import call_line, compared
+from dojo.student import BrokenPromise, Student
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What a learner is told about one test.
+
+    Attributes:
+        test: its name, as pytest takes it.
+        sentence: what should hold.
+        unwritten: the name of the function that is still the stub, or empty.
+        lines: what was called, what came, what was expected.
+        mistakes: known wrong versions that do the same.
+        load_error: why the file could not be used at all, or empty.
+    """
+
+    test: str
+    sentence: str
+    unwritten: str = ""
+    lines: list[str] = field(default_factory=list)
+    mistakes: list[Mistake] = field(default_factory=list)
+    load_error: str = ""
+
+    def text(self) -> str:
+        if self.load_error:
+            return self.load_error
+        if self.unwritten:
+            return f"{self.unwritten} is not written yet."
+        told = [f"    {line}" for line in self.lines]
+        if self.mistakes:
+            told += [f"  {self.mistakes[0].diagnosis}"]
+        return "\n".join([f"x  {self.sentence}", *told])
+
+
+def sentence_of(test: Any, fallback: str) -> str:
+    """The first paragraph of a test's docstring, in one line."""
+    return " ".join((inspect.getdoc(test) or fallback).split("\n\n")[0].split())
+
+
+def failure_of(
+    kata: Kata, test: str, sentence: str, error: BaseException, student: Student | None, compared_values: tuple | None
+) -> Failure:
+    """Explain a failed test.
+
+    Args:
+        compared_values: (left, right) of the comparison that failed by `==`, where it was one.
+    """
+    if isinstance(error, LoadError):
+        return Failure(test, sentence, load_error=str(error))
+    if isinstance(error, NotImplementedError):
+        return Failure(test, sentence, unwritten=_unwritten(student))
+    lines = _told(error, student, compared_values)
+    stories = student.trace.stories() if student is not None else []
+    return Failure(test, sentence, lines=lines, mistakes=diagnose(kata, stories))
+
+
+def _unwritten(student: Student | None) -> str:
+    last = student.trace.last if student is not None else None
+    return last.request.name if last is not None else "something"
+
+
+def _told(error: BaseException, student: Student | None, compared_values: tuple | None) -> list[str]:
+    last = student.trace.last if student is not None else None
+    after = [f"after {call_line(last.request)}:"] if last is not None else []
+    if isinstance(error, BrokenPromise):
+        return [*after, f"    {error}."]
+    if last is not None and last.outcome.error is error:
+        return [
+            f"your code raised, in {call_line(last.request)}:",
+            *(f"    {frame}" for frame in last.outcome.frames[-4:]),
+            f"    {said(error)}",
+        ]
+    values = _from_assert_close(error.__traceback__) or compared_values
+    if values is not None:
+        return [*after, *(f"    {line}" for line in compared(*values))]
+    first = str(error).strip().split("\n")[0]
+    if "Timeout" in first:
+        return [*after, "    your code was still running when the time for this test was over."]
+    if "DID NOT RAISE" in first:
+        wanted = first.removeprefix("DID NOT RAISE").strip(" <>").replace("class ", "").strip("'")
+        came = f"came back: {_result(last)}" if last is not None else ""
+        return [*after, f"    expected {wanted}; {came}"]
+    return [*after, f"    {first}"]
+
+
+def _result(last: Any) -> str:
+    from dojo.shown import short
+
+    return short(last.outcome.value)
+
+
+def _from_assert_close(trace: TracebackType | None) -> tuple[Any, Any] | None:
+    """(actual, expected) of the assert_close that failed, from its innermost frame."""
+    found = None
+    while trace is not None:
+        frame = trace.tb_frame
+        if frame.f_code.co_name == "assert_close" and "actual" in frame.f_locals:
+            found = frame.f_locals["actual"], frame.f_locals["expected"]
+        trace = trace.tb_next
+    return found
+
+
+def own_frames(error: BaseException, file: Path) -> list[str]:
+    """The lines of a file that an error came through."""
+    import traceback
+
+    return [
+        f"{shown(file)}, line {frame.lineno}: {frame.line}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == str(file)
+    ]

@@ -1,0 +1,66 @@
+"""Loading an implementation from a file, whoever wrote it, and saying in one sentence why that cannot be done."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+
+from dojo.curriculum import ROOT, Kata
+
+
+class LoadError(Exception):
+    """The file cannot be used; the message is one sentence with what to do next."""
+
+
+def shown(path: Path) -> str:
+    """A path as the learner would type it: relative to the repository where it lies there."""
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+def load(path: Path, name: str) -> ModuleType:
+    """Run a source file as a new module.
+
+    Nothing is cached, and nobody imports the module by its name: the same file can be loaded twice, and two versions
+    of a part live side by side.
+
+    Raises:
+        LoadError: the file is missing, is no Python, or raises.
+    """
+    try:
+        source = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise LoadError(f"{shown(path)} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise LoadError(f"{shown(path)} is not text in UTF-8; save it as such.") from None
+    module = ModuleType(name)
+    module.__file__ = str(path)
+    sys.modules[name] = module  # dataclasses and the like look their module up
+    try:
+        exec(compile(source, str(path), "exec"), module.__dict__)
+    except SyntaxError as error:
+        line = (error.text or "").strip()
+        raise LoadError(
+            f"{shown(path)}, line {error.lineno}, is not Python: {error.msg}{': ' + line if line else ''}."
+        ) from None
+    except (Exception, SystemExit) as error:
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        where = f", line {frames[-1].lineno}" if frames else ""
+        raise LoadError(f"{shown(path)}{where}, fails when it is imported: {said(error)}.") from error
+    return module
+
+
+def said(error: BaseException) -> str:
+    """An exception as Python would print it, in one line."""
+    return "; ".join(line.strip() for line in traceback.format_exception_only(error) if line.strip()).rstrip(".")
+
+
+def load_kata(kata: Kata, path: Path) -> ModuleType:
+    """Load an implementation of a kata; `path` is any file, such as the learner's or the worked answer."""
+    return load(path, f"dojo_{kata.name}_{abs(hash(str(path)))}")
+
+
+def missing_names(kata: Kata, module: ModuleType) -> list[str]:
+    """Names of the contract that a module lacks, or that are nothing to be called."""
+    return [name for name in kata.names if not callable(getattr(module, name, None))]
