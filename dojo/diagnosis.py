@@ -16,19 +16,18 @@ from dojo.mistakes import Mistake, build, mistakes_of
 from dojo.student import Entry
 from dojo.values import close
 
-SECONDS = 1.0  # for all mistakes together: a learner waits for the answer
-
 
 class _TooSlow(BaseException):
     """No Exception, so that no implementation catches it."""
 
 
-def diagnose(kata: Kata, stories: list[list[Entry]]) -> list[Mistake]:
+def diagnose(kata: Kata, stories: list[list[Entry]], seconds: float) -> list[Mistake]:
     """The mistakes whose results equal the student's on every story, where the worked answer's do not.
 
     Args:
         kata: whose mistakes.
         stories: independent sequences of requests with the outcomes of the student's code.
+        seconds: for all mistakes together.
     """
     try:
         mistakes = mistakes_of(kata)
@@ -40,7 +39,7 @@ def diagnose(kata: Kata, stories: list[list[Entry]]) -> list[Mistake]:
         return []
     others = [story for story in stories if not any(story is one for one in wrong)]
     found = []
-    end = time.monotonic() + SECONDS
+    end = time.monotonic() + seconds
     for mistake in mistakes:
         executor = _executor(kata, build(kata, mistake))
         with _alarm(end - time.monotonic()) as too_late:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
+from dojo.contract import parameter
 from dojo.curriculum import Kata
 from dojo.guard import guarded
 from dojo.values import PLAIN, Codec, Handle, copied, is_tensor, mapped, mutables_in, same, tensors_in
@@ -105,7 +106,7 @@ class Executor:
             value = self._registered(value)
         if broken := _unplain(value):
             return Outcome(broken=f"{request.name}() should return plain values, not {broken}")
-        if changed := _first_changed((request.args, request.kwargs), given):
+        if changed := self._changed(request, given):
             return Outcome(
                 broken=f"{request.name}() changed its argument {changed}: the caller's values are the caller's"
             )
@@ -125,6 +126,13 @@ class Executor:
         self._tapes[self._calls] = (outputs, inputs)
         self._tapes.pop(self._calls - 64, None)
         return Outcome(result, self._calls, differentiable)
+
+    def _changed(self, request: Request, given: tuple[tuple, dict]) -> str | None:
+        """The name of the first argument that is no longer what it was."""
+        for i, (old, new) in enumerate(zip(request.args, given[0], strict=True)):
+            if not same(old, new):
+                return parameter(self._kata, request.name, i)
+        return next((name for name, old in request.kwargs.items() if not same(old, given[1][name])), None)
 
     def _gradients(self, request: Request) -> Any:
         torch = sys.modules["torch"]
@@ -177,14 +185,6 @@ def _unplain(value: Any) -> str | None:
     if torch is not None and type(value) in (torch.Tensor, torch.dtype, torch.device):
         return None
     return f"an object of the class {type(value).__name__}"
-
-
-def _first_changed(before: tuple[tuple, dict], after: tuple[tuple, dict]) -> str | None:
-    """The position or name of the first argument that is no longer what it was."""
-    for i, (old, new) in enumerate(zip(before[0], after[0], strict=True)):
-        if not same(old, new):
-            return f"no. {i + 1}"
-    return next((name for name in before[1] if not same(before[1][name], after[1][name])), None)
 
 
 def _shares(value: Any, given: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -43,7 +44,7 @@ class Failure:
             return f"{self.unwritten} is not written yet."
         told = [f"    {line}" for line in self.lines]
         if self.mistakes:
-            told += [f"  {self.mistakes[0].diagnosis}"]
+            told += textwrap.wrap(self.mistakes[0].diagnosis, 96, initial_indent="  ", subsequent_indent="  ")
         return "\n".join([f"x  {self.sentence}", *told])
 
 
@@ -53,20 +54,27 @@ def sentence_of(test: Any, fallback: str) -> str:
 
 
 def failure_of(
-    kata: Kata, test: str, sentence: str, error: BaseException, student: Student | None, compared_values: tuple | None
+    kata: Kata,
+    test: str,
+    sentence: str,
+    error: BaseException,
+    student: Student | None,
+    compared_values: tuple | None,
+    seconds: float,
 ) -> Failure:
     """Explain a failed test.
 
     Args:
         compared_values: (left, right) of the comparison that failed by `==`, where it was one.
+        seconds: for trying the known mistakes; 0 tries none.
     """
     if isinstance(error, LoadError):
         return Failure(test, sentence, load_error=str(error))
     if isinstance(error, NotImplementedError):
         return Failure(test, sentence, unwritten=_unwritten(student))
-    lines = _told(error, student, compared_values)
-    stories = student.trace.stories() if student is not None else []
-    return Failure(test, sentence, lines=lines, mistakes=diagnose(kata, stories))
+    lines = _told(kata, error, student, compared_values)
+    mistakes = diagnose(kata, student.trace.stories(), seconds) if student is not None and seconds > 0 else []
+    return Failure(test, sentence, lines=lines, mistakes=mistakes)
 
 
 def _unwritten(student: Student | None) -> str:
@@ -74,14 +82,14 @@ def _unwritten(student: Student | None) -> str:
     return last.request.name if last is not None else "something"
 
 
-def _told(error: BaseException, student: Student | None, compared_values: tuple | None) -> list[str]:
+def _told(kata: Kata, error: BaseException, student: Student | None, compared_values: tuple | None) -> list[str]:
     last = student.trace.last if student is not None else None
-    after = [f"after {call_line(last.request)}:"] if last is not None else []
+    after = [f"after {call_line(kata, last.request)}:"] if last is not None else []
     if isinstance(error, BrokenPromise):
         return [*after, f"    {error}."]
     if last is not None and last.outcome.error is error:
         return [
-            f"your code raised, in {call_line(last.request)}:",
+            f"your code raised, in {call_line(kata, last.request)}:",
             *(f"    {frame}" for frame in last.outcome.frames[-4:]),
             f"    {said(error)}",
         ]

@@ -9,13 +9,19 @@ from typing import Any
 
 import pytest
 
-from dojo.curriculum import Kata, kata_of
+from dojo.curriculum import KATAS, Kata, kata_of
 from dojo.executor import Executor
 from dojo.failure import Failure, failure_of, sentence_of
 from dojo.loading import LoadError, load, load_kata, missing_names, shown
+from dojo.progress import record_run
+from dojo.shown import shortened
 from dojo.student import Student, Trace
+from dojo.telling import summary
 
 FAILURES = pytest.StashKey[dict[str, list[Failure]]]()
+PASSED = pytest.StashKey[dict[str, dict[str, bool]]]()  # per kata and test, stretch goals left out
+TOLD_HERE = pytest.StashKey[bool]()  # the failures are told by this plugin, not by pytest
+DIAGNOSIS_SECONDS = 1.0
 COMPARED = pytest.StashKey[tuple | None]()
 STUDENT = pytest.StashKey[Student]()
 
@@ -32,11 +38,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "stretch: a goal beyond green, which a kata can be green without")
-    config.stash[FAILURES] = {}
+    config.stash[FAILURES], config.stash[PASSED], config.stash[TOLD_HERE] = {}, {}, False
+    if config.args and all(kata_of(Path(argument.partition("::")[0])) for argument in config.args):
+        config.option.no_header = True
 
 
-def _kata(request_or_item: Any) -> Kata:
-    kata = kata_of(request_or_item.path)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Where only katas are tested, and nobody asked for a style of tracebacks, the plugin tells what failed."""
+    config = session.config
+    if session.items and all(map(_kata_or_none, session.items)) and config.getoption("tbstyle") == "auto":
+        config.stash[TOLD_HERE] = True
+        config.option.tbstyle = "no"
+        if reporter := config.pluginmanager.get_plugin("terminalreporter"):
+            reporter.reportchars = ""
+
+
+def _kata_or_none(item: Any) -> Kata | None:
+    return kata_of(item.path)
+
+
+def _kata(request: pytest.FixtureRequest) -> Kata:
+    kata = kata_of(request.path)
     assert kata is not None, "the fixtures of the katas are for the tests in katas/"
     return kata
 
@@ -96,16 +118,55 @@ def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, righ
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Any:
     report = yield
-    values = item.config.stash.get(COMPARED, None)
-    item.config.stash[COMPARED] = None
-    kata = kata_of(item.path)
-    if kata is None or call.excinfo is None or not report.failed:
+    config, kata = item.config, kata_of(item.path)
+    values, config.stash[COMPARED] = config.stash.get(COMPARED, None), None
+    if kata is None:
         return report
-    test = inspect.unwrap(item.function)  # type: ignore[attr-defined]
-    failure = failure_of(
-        kata, item.nodeid, sentence_of(test, item.name), call.excinfo.value, item.stash.get(STUDENT, None), values
-    )
-    item.config.stash[FAILURES].setdefault(kata.name, []).append(failure)
-    if item.config.getoption("tbstyle") == "auto":
+    stretch = item.get_closest_marker("stretch") is not None
+    if not stretch and (call.when == "call" or report.failed):
+        config.stash[PASSED].setdefault(kata.name, {})[item.nodeid] = report.passed
+    if call.excinfo is None or not report.failed:
+        return report
+    sentence = sentence_of(inspect.unwrap(item.function), item.name)  # type: ignore[attr-defined]
+    earlier = config.stash[FAILURES].setdefault(kata.name, [])
+    told = any(not other.unwritten for other in earlier)  # only the first failure is told in full, for a learner waits
+    student, seconds = item.stash.get(STUDENT, None), 0.0 if told else DIAGNOSIS_SECONDS
+    failure = failure_of(kata, item.nodeid, sentence, call.excinfo.value, student, values, seconds)
+    if report.capstdout.strip():
+        failure.lines.append(f"your code printed: {shortened(report.capstdout.strip())}")
+    if stretch and not failure.unwritten and not failure.load_error:
+        report.outcome, report.wasxfail = "skipped", "a stretch goal"
+        return report
+    earlier.append(failure)
+    if config.stash[TOLD_HERE]:
         report.longrepr = failure.text()
     return report
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if not config.stash[TOLD_HERE]:
+        return
+    for kata in KATAS:
+        if results := config.stash[PASSED].get(kata.name):
+            failures = config.stash[FAILURES].get(kata.name, [])
+            own = config.getoption("--impl") is None
+            terminalreporter.write_line("")
+            terminalreporter.write_line(summary(kata, sum(results.values()), len(results), failures, own))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Note how far the learner is, where all tests of a kata ran on their own file."""
+    config = session.config
+    chosen = config.getoption("keyword") or config.getoption("markexpr") or config.getoption("deselect")
+    if config.getoption("--impl") is not None or chosen or session.shouldstop:
+        return
+    for kata in KATAS:
+        results = config.stash[PASSED].get(kata.name)
+        whole = any(_names_whole(kata, argument) for argument in config.args)
+        if results and whole:
+            record_run(kata, sum(results.values()), len(results))
+
+
+def _names_whole(kata: Kata, argument: str) -> bool:
+    """Whether an argument of pytest, a file or a folder, holds all tests of a kata."""
+    return kata.tests.is_relative_to(Path(argument).resolve())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from dojo.contract import parameter
+from dojo.curriculum import Kata
 from dojo.executor import Request
 from dojo.values import Codec, Handle, is_tensor
 
@@ -12,27 +14,27 @@ WIDTH = 88
 SMALL = 8  # so many numbers are shown whole
 
 
-def call_line(request: Request) -> str:
+def call_line(kata: Kata, request: Request) -> str:
     """ "rms_norm(x, eps=0.5), x float32 (2, 3)": what was called with what."""
     words, notes = [], []
     for i, value in enumerate(request.args):
-        word, note = _argument(value, f"no. {i + 1}")
+        word, note = _argument(value, parameter(kata, request.name, i))
         words.append(word)
         notes.append(note)
     for name, value in request.kwargs.items():
         word, note = _argument(value, name)
-        words.append(f"{name}={word}")
+        words.append(word if word == name else f"{name}={word}")
         notes.append(note)
     call = f"{request.name}({', '.join(words)})" if request.kind != "get" else f".{request.name}"
-    return _cut(call, 2 * WIDTH) + "".join(f", {note}" for note in notes if note)
+    return shortened(call, 2 * WIDTH) + "".join(f", {note}" for note in notes if note)
 
 
 def _argument(value: Any, name: str) -> tuple[str, str]:
     if not is_tensor(value):
         return short(value), ""
     if value.numel() <= SMALL and value.ndim <= 2:
-        return f"{dtype_of(value)} {_numbers_text(value)}", ""
-    return "·", f"{name} {described(value)}"
+        return short(value), ""
+    return name, f"{name} {described(value)}"
 
 
 def described(tensor: Any) -> str:
@@ -57,10 +59,12 @@ def short(value: Any) -> str:
         return f"({', '.join(map(short, value))})"
     if str(type(value)) == "<class 'torch.dtype'>":
         return str(value)
-    return _cut(repr(value), WIDTH)
+    return shortened(repr(value), WIDTH)
 
 
-def _cut(text: str, width: int) -> str:
+def shortened(text: str, width: int = WIDTH) -> str:
+    """A text of at most so many characters, in one line."""
+    text = " ".join(text.split("\n"))
     return text if len(text) <= width else f"{text[: width - 4]} ..."
 
 
