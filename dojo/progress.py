@@ -52,7 +52,7 @@ def hash_of_tests(kata: Kata) -> str:
 
 
 def load_progress(file: Path = FILE) -> dict[str, Standing]:
-    """The standing of every kata, by name. A file that cannot be read counts as none: running the tests makes it anew."""
+    """The standing of every kata, by name. A file that cannot be read counts as none: running tests makes it anew."""
     try:
         kept = json.loads(file.read_text(encoding="utf-8"))
         return {kata.name: Standing(**kept.get(kata.name, {})) for kata in KATAS}

@@ -1,0 +1,140 @@
+"""The command line of the katas: python -m dojo kata | progress | next | hint | watch | reset | solution | ..."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from dojo.curriculum import KATAS, ROOT, Kata, find_kata
+
+
+class _KataName(click.ParamType):
+    name = "kata"
+
+    def convert(self, value: Any, param: Any, context: Any) -> Kata:
+        kata = find_kata(str(value))
+        if kata is None:
+            names = ", ".join(f"{kata.label} {kata.name}" for kata in KATAS)
+            raise click.UsageError(f"There is no kata {value!r}; the katas are {names}")
+        return kata
+
+
+class _Group(click.Group):
+    """A group whose errors are one sentence and exit status 2, and whose Ctrl-C is status 130."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        kwargs["standalone_mode"] = False
+        try:
+            return super().main(*args, **kwargs)
+        except click.ClickException as error:
+            print(f"{error.format_message().rstrip('.')}.", file=sys.stderr)
+            sys.exit(2)
+        except (click.Abort, KeyboardInterrupt):
+            sys.exit(130)
+
+
+KATA = click.argument("kata", type=_KataName())
+PASSED_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+
+
+def console() -> Console:
+    return Console(highlight=False)
+
+
+@click.group(cls=_Group)
+def main() -> None:
+    """Practise: nine katas, from bytes to tools."""
+
+
+@main.command(context_settings=PASSED_ON)
+@KATA
+@click.argument("arguments", nargs=-1)
+def kata(kata: Kata, arguments: tuple[str, ...]) -> None:
+    """Run a kata's tests; when they are green, train with the learner's part. ARGUMENTS go to pytest."""
+    status = run_tests(kata, *arguments)
+    if status == 0 and not arguments:
+        from dojo.proof import prove
+
+        status = prove(kata, console())
+    sys.exit(status)
+
+
+def run_tests(kata: Kata, *arguments: str) -> int:
+    """pytest on a kata, in a process of its own, since a learner's file may end it; its exit status."""
+    return subprocess.call([sys.executable, "-m", "pytest", str(kata.folder.relative_to(ROOT)), *arguments], cwd=ROOT)
+
+
+@main.command()
+def progress() -> None:
+    """Show the map: nine katas, and how far each of them is."""
+    from dojo.map import show_map
+
+    show_map(console())
+
+
+@main.command(name="next")
+def next_kata() -> None:
+    """Say what to do now."""
+    from dojo.map import what_now
+
+    console().print(what_now(), soft_wrap=True)
+
+
+@main.command()
+@KATA
+def hint(kata: Kata) -> None:
+    """Reveal the next hint."""
+    from dojo.hints import reveal
+
+    console().print(reveal(kata), markup=False)
+
+
+@main.command()
+def watch() -> None:
+    """Run the tests of the kata whose file was saved, on every save."""
+    from dojo.watch import watch_katas
+
+    watch_katas(console())
+
+
+@main.command()
+@KATA
+def reset(kata: Kata) -> None:
+    """Put the stub back, and keep a copy of what was there."""
+    from dojo.stub import put_back
+
+    console().print(put_back(kata), markup=False, soft_wrap=True)
+
+
+@main.command()
+@KATA
+def solution(kata: Kata) -> None:
+    """Show the worked answer, and how it differs from the learner's file."""
+    from dojo.solution import show_solution
+
+    show_solution(kata, console())
+
+
+@main.command(context_settings=PASSED_ON)
+@click.argument("arguments", nargs=-1)
+@click.option("--reference", "left_out", multiple=True, type=_KataName(), help="Use the reference's part of a kata.")
+def d4(arguments: tuple[str, ...], left_out: tuple[Kata, ...]) -> None:
+    """Train the d4 model with every green kata of the learner; the other parts are the reference's."""
+    from dojo.stack import green_parts
+    from reference.cli import main as reference
+
+    reference(["d4", *arguments], obj=green_parts(left_out))
+
+
+@main.command()
+@click.option("--tag", default="checkpoints", metavar="NAME", help="The run whose checkpoints are taken.")
+def checkpoints(tag: str) -> None:
+    """Put the checkpoints of a finished run into checkpoints/."""
+    from reference.shipped import ship
+
+    console().print(ship(Path("runs") / tag), soft_wrap=True)
