@@ -20,6 +20,8 @@ nox.options.sessions = []
 logging.getLogger("nox").addFilter(lambda record: "uv binary" not in record.getMessage())  # none is needed
 
 ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT))
+from dojo.curriculum import KATAS  # noqa: E402 - imports nothing but the standard library
 
 
 def leave(message: str = "", status: int = 2) -> NoReturn:
@@ -57,10 +59,58 @@ def run(*arguments: str) -> None:
         leave(status=status)
 
 
+def add_session(name: str, docstring: str, *command: str) -> None:
+    """A session that runs `python -m dojo COMMAND`, with what follows -- behind it."""
+
+    def session_function(session: nox.Session) -> None:
+        run("-m", "dojo", *command, *session.posargs)
+
+    session_function.__doc__ = docstring
+    nox.session(session_function, name=name)
+
+
+for kata in KATAS:
+    add_session(
+        f"kata-{kata.label}",
+        f"Kata {kata.name}: {kata.title}. Run its tests and, when green, train with it.",
+        "kata",
+        kata.label,
+    )
+for kata in KATAS:
+    add_session(f"hint-{kata.label}", f"Reveal the next hint of kata {kata.name}.", "hint", kata.label)
+for kata in KATAS:
+    add_session(
+        f"solution-{kata.label}",
+        f"Show the worked answer of kata {kata.name}, and what differs from yours.",
+        "solution",
+        kata.label,
+    )
+for kata in KATAS:
+    add_session(f"reset-{kata.label}", f"Put the stub of kata {kata.name} back, keeping a copy.", "reset", kata.label)
+
+
+@nox.session
+def progress(session: nox.Session) -> None:
+    """Show the map: nine katas, and how far you are with each."""
+    run("-m", "dojo", "progress")
+
+
+@nox.session(name="next")
+def next_step(session: nox.Session) -> None:
+    """Say what to do now."""
+    run("-m", "dojo", "next")
+
+
+@nox.session
+def watch(session: nox.Session) -> None:
+    """Run a kata's tests on every save of its file, until Ctrl-C."""
+    run("-m", "dojo", "watch")
+
+
 @nox.session
 def d4(session: nox.Session) -> None:
-    """Train the whole stack on this computer, in minutes: text, tokenizer, base, mid, sft, rl, report."""
-    run("-m", "reference", "d4", *session.posargs)
+    """Train the whole stack on this computer, in minutes, with your green katas in it."""
+    run("-m", "dojo", "d4", *session.posargs)
 
 
 @nox.session
@@ -89,6 +139,19 @@ def bench(session: nox.Session) -> None:
         leave(f"Say which benchmark: nox -s bench -- NAME, where NAME is one of: {', '.join(names)}.")
     name, *options = session.posargs
     run("-m", f"bench.{name}", *options)
+
+
+@nox.session
+def checkpoints(session: nox.Session) -> None:
+    """Make the checkpoints that come with the repository again: the default run, about seven minutes."""
+    run("-m", "reference", "d4", "--tag", "checkpoints", *session.posargs)
+    run("-m", "dojo", "checkpoints", "--tag", "checkpoints")
+
+
+@nox.session
+def verify(session: nox.Session) -> None:
+    """Prove that the exercises are good: stubs red, answers green, every mistake caught and named."""
+    run("-m", "pytest", "tests/katas", *session.posargs)
 
 
 LINT = {

@@ -120,7 +120,7 @@ def solution(kata: Kata) -> None:
     show_solution(kata, console())
 
 
-@main.command(context_settings=PASSED_ON)
+@main.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
 @click.argument("arguments", nargs=-1)
 @click.option("--reference", "left_out", multiple=True, type=_KataName(), help="Use the reference's part of a kata.")
 def d4(arguments: tuple[str, ...], left_out: tuple[Kata, ...]) -> None:
@@ -135,6 +135,8 @@ def d4(arguments: tuple[str, ...], left_out: tuple[Kata, ...]) -> None:
 @click.option("--tag", default="checkpoints", metavar="NAME", help="The run whose checkpoints are taken.")
 def checkpoints(tag: str) -> None:
     """Put the checkpoints of a finished run into checkpoints/."""
+    from reference.run import Run
     from reference.shipped import ship
 
-    console().print(ship(Path("runs") / tag), soft_wrap=True)
+    written = ship(Run.open(Path("runs"), tag))
+    console().print(f"checkpoints/ holds the run {tag} now, {written / 1e6:.1f} MB.")

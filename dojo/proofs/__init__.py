@@ -1,0 +1,1 @@
+"""The proofs: after its kata is green, a learner's part goes into the stack and something is trained with it."""

@@ -1,0 +1,91 @@
+"""Proof of loss_mask: supervised fine-tuning with the learner's rendering and loss beside the reference's."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from statistics import median
+
+from rich.console import Console
+
+from dojo.curriculum import Kata
+from dojo.proofs.outcome import Outcome, chart
+from dojo.proofs.session import proof_session
+from dojo.proofs.training import TOLERANCE
+from dojo.stack import learner_part
+from reference.optim import MuonAdamW, Rates
+from reference.parts import Parts
+from reference.parts.provenance import counted
+from reference.presets import D4
+from reference.progress import StageProgress
+from reference.shipped import shipped_model, shipped_tokenizer
+from reference.stages.chat import rows, supervised_loss
+from reference.stages.session import Session
+from reference.tokenizer import Tokenizer
+
+STEPS, ROWS = 24, 8
+PRESET = replace(D4, batch_rows=ROWS, sft=replace(D4.sft, steps=STEPS))
+
+
+class Racer:
+    """The shipped mid model in fine-tuning."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.model = shipped_model("mid", session.parts)
+        self.optimizer = MuonAdamW(self.model, session.parts, Rates().scaled(*[D4.sft.rate] * 3))
+        self.ids, self.mask = rows(session, "sft")
+        self.losses: list[float] = []
+        self.seconds: list[float] = []
+
+    def step(self) -> None:
+        begun, step = time.perf_counter(), len(self.losses)
+        batch = slice(step * ROWS, (step + 1) * ROWS)
+        loss = supervised_loss(self.session, self.model, self.ids[batch], self.mask[batch])
+        loss.backward()
+        self.optimizer.step(1 - step / STEPS)
+        self.seconds.append(time.perf_counter() - begun)
+        self.losses.append(loss.item())
+
+
+def prove(kata: Kata, console: Console) -> Outcome:
+    """Fine-tune twice on the same conversations, and show what the mask hid."""
+    parts, calls = counted(Parts(loss_mask=learner_part(kata)))
+    with (
+        proof_session(parts, console, PRESET) as session,
+        proof_session(Parts(), console, PRESET) as reference_session,
+        StageProgress(kata.name, STEPS, 0, console) as bar,
+    ):
+        yours, reference = Racer(session), Racer(reference_session)
+        for step in range(STEPS):
+            yours.step()
+            reference.step()
+            bar.update(step + 1, loss=yours.losses[-1])
+    same_rows = yours.ids.equal(reference.ids) and yours.mask.equal(reference.mask)
+    difference = max(abs(a - b) for a, b in zip(yours.losses, reference.losses, strict=True))
+    console.print(chart("loss of fine-tuning", {"yours": yours.losses}), markup=False)
+    share = yours.mask.float().mean().item()
+    ratio = median(a / b for a, b in zip(yours.seconds, reference.seconds, strict=True))
+    return Outcome(
+        holds=same_rows and difference <= TOLERANCE,
+        lines=[
+            "one conversation, what the model learns to say in [brackets]:",
+            f"  {_bracketed(shipped_tokenizer(), yours.ids[0].tolist(), yours.mask[0].tolist())}",
+            f"your rows and masks are {'the same as' if same_rows else 'NOT those of'} the reference; largest "
+            f"difference to its losses: {difference:.1e}",
+            f"calls of your code: {calls['loss_mask']:,}; a step takes {ratio:.2f} times as long as "
+            "with the reference's",
+        ],
+        sentence=f"of the tokens in a batch your mask leaves {share:.0%} to learn from; loss on them "
+        f"{sum(yours.losses[:3]) / 3:.2f} -> {sum(yours.losses[-3:]) / 3:.2f} in {STEPS} steps",
+    )
+
+
+def _bracketed(tokenizer: Tokenizer, ids: list[int], mask: list[int], tokens: int = 60) -> str:
+    text, inside = "", False
+    for token, learned in zip(ids[:tokens], mask[:tokens], strict=True):
+        if bool(learned) != inside:
+            text += "[" if learned else "]"
+            inside = bool(learned)
+        text += tokenizer.decode([token])
+    return text + ("]" if inside else "")

@@ -1,0 +1,106 @@
+"""The learner's parts in the stack: loaded, watched over, and put beside the reference's."""
+
+from __future__ import annotations
+
+import functools
+import signal
+import threading
+from collections.abc import Callable, Collection
+from types import SimpleNamespace
+from typing import Any
+
+from dojo.curriculum import KATAS, Kata
+from dojo.executor import Request
+from dojo.loading import LoadError, load_kata, missing_names, said
+from dojo.progress import is_green, load_progress
+from dojo.shown import call_line
+from dojo.values import tensors_in
+from reference.errors import UserError
+from reference.parts import Parts
+from reference.parts.provenance import COUNTED_METHODS
+
+SECONDS = {"bpe": 600}  # a call may take so long; a tokenizer's training is one call
+DEFAULT_SECONDS = 60
+
+
+def green_parts(left_out: Collection[Kata] = ()) -> Parts:
+    """Every green part is the learner's, every other one the reference's."""
+    progress = load_progress()
+    green = [kata for kata in KATAS if is_green(kata, progress[kata.name]) and kata not in left_out]
+    return Parts(**{kata.name: learner_part(kata) for kata in green})
+
+
+def learner_part(kata: Kata) -> SimpleNamespace:
+    """The learner's file as a part of the stack; what it raises, or fails to return, becomes a UserError."""
+    try:
+        module = load_kata(kata, kata.file)
+    except LoadError as error:
+        raise UserError(str(error)) from error
+    if missing := missing_names(kata, module):
+        raise UserError(f"katas/{kata.name}/{kata.name}.py has no {missing[0]}; the contract asks for it.")
+    members: dict[str, Any] = {name: _watched(kata, name, getattr(module, name)) for name in kata.functions}
+    members |= {name: _watched_class(kata, getattr(module, name)) for name in kata.classes}
+    return SimpleNamespace(__file__=str(kata.file), **members)
+
+
+def _watched_class(kata: Kata, original: type) -> type:
+    names = ("__init__", *COUNTED_METHODS[original.__name__])
+    members = {name: _watched(kata, name, getattr(original, name)) for name in names if hasattr(original, name)}
+    return type(original.__name__, (original,), {"__module__": original.__module__, **members})
+
+
+def _watched(kata: Kata, name: str, function: Callable) -> Callable:
+    @functools.wraps(function)
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        shown = args[1:] if args and type(args[0]).__name__ in kata.classes else args
+        request = Request("call", name, shown, kwargs)
+        try:
+            with _alarm(SECONDS.get(kata.name, DEFAULT_SECONDS)):
+                result = function(*args, **kwargs)
+        except UserError:
+            raise
+        except _TooLong:
+            raise _stopped(kata, request, f"was not back after {SECONDS.get(kata.name, DEFAULT_SECONDS)} s") from None
+        except Exception as error:
+            raise _stopped(kata, request, f"raised {said(error)}") from error
+        if any(tensor.is_floating_point() and tensor.isnan().any() for tensor in tensors_in(result)) and not any(
+            tensor.is_floating_point() and tensor.isnan().any() for tensor in tensors_in((args, kwargs))
+        ):
+            raise _stopped(kata, request, "returned NaN, though no argument holds one")
+        return result
+
+    return watched
+
+
+def _stopped(kata: Kata, request: Request, what: str) -> UserError:
+    return UserError(
+        f"Your {kata.name} {what}, in {call_line(kata, request)}. What was trained before is kept: mend it and run the "
+        f"same command again, or go on with the reference's part: nox -s d4 -- --reference {kata.name} (and the same "
+        "options)."
+    )
+
+
+class _TooLong(BaseException):
+    """No Exception, so that the learner's code does not catch it."""
+
+
+class _alarm:  # noqa: N801 - a context manager that is entered some hundred times a second, so no generator
+    """Raise _TooLong when the block takes longer, where the system has such a signal."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._works = hasattr(signal, "SIGALRM") and threading.current_thread() is threading.main_thread()
+
+    def __enter__(self) -> None:
+        if self._works:
+            self._before = signal.signal(signal.SIGALRM, self._ring)
+            signal.setitimer(signal.ITIMER_REAL, self._seconds)
+
+    def __exit__(self, *_: object) -> None:
+        if self._works:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, self._before)
+
+    @staticmethod
+    def _ring(number: int, frame: Any) -> None:
+        raise _TooLong
