@@ -66,7 +66,7 @@ def add_session(name: str, docstring: str, *command: str) -> None:
         run("-m", "dojo", *command, *session.posargs)
 
     session_function.__doc__ = docstring
-    nox.session(session_function, name=name)
+    nox.session(name=name)(session_function)
 
 
 for kata in KATAS:

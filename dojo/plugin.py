@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,6 +18,7 @@ from dojo.progress import record_run
 from dojo.shown import shortened
 from dojo.student import Student, Trace
 from dojo.telling import summary
+from dojo.worker import Worker
 
 FAILURES = pytest.StashKey[dict[str, list[Failure]]]()
 PASSED = pytest.StashKey[dict[str, dict[str, bool]]]()  # per kata and test, stretch goals left out
@@ -34,6 +36,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="WHAT",
         help="test another implementation than the learner's file: reference, a file, or mistake:NAME",
     )
+
+    group.addoption("--apart", action="store_true", help="run the student's code in a process of its own")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -64,21 +68,23 @@ def _kata(request: pytest.FixtureRequest) -> Kata:
 
 
 @pytest.fixture(scope="module")
-def student(request: pytest.FixtureRequest) -> Student:
+def student(request: pytest.FixtureRequest) -> Iterator[Student]:
     """The implementation under test, by value."""
-    kata = _kata(request)
+    kata, wanted = _kata(request), request.config.getoption("--impl")
+    if request.config.getoption("--apart"):
+        with Worker(kata, _file(kata, wanted)) as worker:
+            yield Student(kata, worker.run)
+        return
     codecs = kata.folder / "codecs.py"
-    executor = Executor(
-        kata,
-        _implementation(kata, request.config.getoption("--impl")),
-        load(codecs, "dojo_codecs") if codecs.exists() else None,
-    )
-    return Student(kata, executor.run)
+    module = _implementation(kata, wanted)
+    yield Student(kata, Executor(kata, module, load(codecs, "dojo_codecs") if codecs.exists() else None).run)
+
+
+def _file(kata: Kata, wanted: str | None) -> Path:
+    return kata.file if wanted is None else kata.answer if wanted == "reference" else Path(wanted).resolve()
 
 
 def _implementation(kata: Kata, wanted: str | None) -> ModuleType:
-    if wanted == "reference":
-        return load_kata(kata, kata.answer)
     if wanted is not None and wanted.startswith("mistake:"):
         from dojo.mistakes import build, mistakes_of
 
@@ -87,7 +93,7 @@ def _implementation(kata: Kata, wanted: str | None) -> ModuleType:
             if mistake.name == name:
                 return build(kata, mistake)
         raise LoadError(f"kata {kata.label} knows no mistake {name}.")
-    path = kata.file if wanted is None else Path(wanted).resolve()
+    path = _file(kata, wanted)
     module = load_kata(kata, path)
     if missing := missing_names(kata, module):
         raise LoadError(f"{shown(path)} has no {' and no '.join(missing)}; the contract asks for it.")

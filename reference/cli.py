@@ -83,7 +83,8 @@ STAGE = click.option(
     metavar="NAME=VALUE",
     help="Change one value of the preset, such as base_steps=100 or rl.steps=20; may be repeated.",
 )
-def d4(tag: str, seed: int, data: str, start: str | None, settings: tuple[str, ...]) -> None:
+@click.pass_obj
+def d4(parts: Any, tag: str, seed: int, data: str, start: str | None, settings: tuple[str, ...]) -> None:
     """Train a depth-4 model: tokenizer, base, mid, sft, rl, report. The same command again goes on where it stopped."""
     from reference.parts import Parts
     from reference.pipeline import Order, make_run
@@ -94,7 +95,7 @@ def d4(tag: str, seed: int, data: str, start: str | None, settings: tuple[str, .
         raise UserError("--data is empty; leave it out for the primer, or name a folder of text.")
     preset = override(get_preset("d4"), _pairs(settings))
     try:
-        make_run(Order(RUNS, tag, preset, seed, data, start), Parts(), console())
+        make_run(Order(RUNS, tag, preset, seed, data, start), parts or Parts(), console())
     except Interrupted as stop:
         _leave(str(stop), 130)
     click.echo(f"Talk to it: ./noxw -s chat{'' if tag == 'd4' else f' -- --tag {tag}'}")

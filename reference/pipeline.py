@@ -23,6 +23,7 @@ from reference.presets import Preset
 from reference.progress import say
 from reference.report import write_report
 from reference.run import Run
+from reference.shipped import fits, install
 from reference.stages import base, chat, rl, tokenizer
 from reference.stages.session import Ledger, Session
 from reference.stages.training import Interrupted
@@ -70,7 +71,7 @@ def make_run(
     with run.lock():
         _check_same_order(run, order, source)
         if order.start is not None:
-            _start_at(run, order.start)
+            _start_at(run, order, console)
         code = provenance(parts)
         run.update(parts=_parts(run, code))
         counted_parts, calls = counted(parts)
@@ -117,10 +118,10 @@ def _saying_how_to_go_on(order: Order) -> Iterator[None]:
 def _open_or_create(order: Order, source: DocumentSource, device: torch.device) -> Run:
     if order.tag in {file.parent.name for file in order.root.glob("*/run.json")}:
         return Run.open(order.root, order.tag)
-    if order.start not in (None, "tokenizer"):
+    if order.start not in (None, "tokenizer") and not fits(order.preset, order.data):
         raise UserError(
-            f"There is no run {order.tag!r} in {order.root} to start at {order.start}; "
-            "leave --from out, or name a run with --tag."
+            f"There is no run {order.tag!r} in {order.root} to start at {order.start}, and checkpoints/ holds another "
+            "kind of model; leave --from out, or name a run with --tag."
         )
     dtype = str(fastest_dtype(device)).removeprefix("torch.")
     return Run.create(
@@ -155,14 +156,17 @@ def _check_same_order(run: Run, order: Order, source: DocumentSource) -> None:
             )
 
 
-def _start_at(run: Run, start: str) -> None:
-    names = list(TRAIN)
+def _start_at(run: Run, order: Order, console: Console) -> None:
+    names, start = list(TRAIN), order.start
     if start not in names:
         raise UserError(f"There is no stage {start!r} to start at; the stages are {', '.join(names)}.")
     missing = [stage for stage in names[: names.index(start)] if not run.is_complete(stage)]
-    if missing:
+    if missing and (missing[0] != names[0] or not fits(order.preset, order.data)):
         raise UserError(f"The run {run.path} cannot start at {start}: its stage {missing[0]} is not complete.")
-    run.forget([*names[names.index(start) :], "report"])
+    run.forget([*missing, *names[names.index(start) :], "report"])
+    for stage in missing:
+        install(run, stage)
+        say(console, f"{stage}  taken from checkpoints/")
 
 
 def _parts(run: Run, code: dict[str, dict[str, str]]) -> dict[str, dict[str, Any]]:

@@ -25,4 +25,4 @@ def proof_session(parts: Parts, console: Console, preset: Preset = D4) -> Iterat
         run = Run.create(Path(folder), "proof", {"seed": 0})
         shipped_tokenizer().save(tokenizer_file(run))
         cpu = torch.device("cpu")
-        yield Session(run, preset, parts, Ledger({}), PrimerDocuments(0), console, torch.float32, cpu, float("inf"))
+        yield Session(run, preset, parts, Ledger({}, {}), PrimerDocuments(0), console, torch.float32, cpu, float("inf"))
