@@ -101,6 +101,7 @@ class Executor:
                 return Outcome(error=error, frames=_frames(error, self._module.__file__))
 
     def _checked(self, request: Request, given: Any, value: Any) -> Outcome:
+        shares = request.kind != "get" and _shares(value, given)
         value = mapped(value, self._handed_out)
         if request.kind == "make" and not isinstance(value, Handle):
             value = self._registered(value)
@@ -110,7 +111,7 @@ class Executor:
             return Outcome(
                 broken=f"{request.name}() changed its argument {changed}: the caller's values are the caller's"
             )
-        if request.kind != "get" and _shares(value, given):
+        if shares:
             return Outcome(
                 broken=f"what {request.name}() returns shares memory with an argument: a later change of one would "
                 "change the other"
@@ -157,7 +158,7 @@ class Executor:
         return Handle(known, type(thing).__name__)
 
 
-def _resolved(given: Any, codecs: ModuleType | None, heard: list) -> Any:
+def _resolved(given: tuple[tuple, dict], codecs: ModuleType | None, heard: list) -> tuple[tuple, dict]:
     """The arguments with every codec's name replaced by the function, which notes what it is called with."""
 
     def resolve(leaf: Any) -> Any:
@@ -171,7 +172,7 @@ def _resolved(given: Any, codecs: ModuleType | None, heard: list) -> Any:
 
         return noted
 
-    return mapped(given, resolve)
+    return tuple(map(resolve, given[0])), {name: resolve(value) for name, value in given[1].items()}
 
 
 def _unplain(value: Any) -> str | None:

@@ -133,6 +133,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Any:
         config.stash[PASSED].setdefault(kata.name, {})[item.nodeid] = report.passed
     if call.excinfo is None or not report.failed:
         return report
+    if hasattr(item.ihook, "pytest_timeout_cancel_timer"):
+        item.ihook.pytest_timeout_cancel_timer(item=item)  # the time that the diagnosis takes is not the learner's
     sentence = sentence_of(inspect.unwrap(item.function), item.name)  # type: ignore[attr-defined]
     earlier = config.stash[FAILURES].setdefault(kata.name, [])
     told = any(not other.unwritten for other in earlier)  # only the first failure is told in full, for a learner waits

@@ -1,4 +1,4 @@
-"""The exercises are good: stubs are red and say so, answers are green, every mistake is caught and called by its name."""
+"""The exercises are good: stubs are red and say so, answers are green, every mistake is caught and named."""
 
 from __future__ import annotations
 
