@@ -85,8 +85,8 @@ class Run:
 
     def is_complete(self, stage: str) -> bool:
         """Whether `stage` finished and what it made is still there: deleting that is a way to redo it."""
-        made = self.path / ("report.json" if _known(stage) == "report" else stage)
-        return made.exists() and bool(self.config["stages"].get(stage, {}).get("complete"))
+        made = self.path.glob("report.json" if _known(stage) == "report" else f"{stage}/[!.]*")
+        return any(made) and bool(self.config["stages"].get(stage, {}).get("complete"))
 
     def mark_complete(self, stage: str, **facts: Any) -> None:
         """Note in run.json that `stage` is complete, together with what is to be remembered of it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -129,15 +130,18 @@ def test_a_failed_update_changes_nothing(run: Run) -> None:
 
 
 def test_completion(run: Run) -> None:
-    """A stage is complete once marked, with its facts, until the folder it made is deleted."""
+    """A stage is complete once marked, with its facts, until what it made is deleted, with its folder or without."""
     run.update(stages={"base": {"seconds": 1.5}})
     assert not run.is_complete("base")
-    run.stage_dir("base").mkdir()
+    step = run.stage_dir("base") / "step_000008"
+    step.mkdir(parents=True)
     assert not run.is_complete("base")
     run.mark_complete("base", facts={"bpb_after": 0.3})
     assert Run.open(run.path.parent, "d4").is_complete("base")
     assert run.config["stages"]["base"] == {"seconds": 1.5, "facts": {"bpb_after": 0.3}, "complete": True}
-    run.stage_dir("base").rmdir()
+    step.rename(step.with_name(".step_000008.tmp"))
+    assert not run.is_complete("base")
+    shutil.rmtree(run.stage_dir("base"))
     assert not run.is_complete("base")
     run.mark_complete("report")
     assert not run.is_complete("report")

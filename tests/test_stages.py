@@ -14,6 +14,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
+from reference.data.documents import ListDocuments
 from reference.data.primer.source import PrimerDocuments
 from reference.data.primer.tasks import evaluation_tasks
 from reference.engine import Completion
@@ -22,7 +23,7 @@ from reference.model import GPT
 from reference.parts import Parts
 from reference.presets import get_preset, override
 from reference.run import Run
-from reference.stages import chat, rl
+from reference.stages import chat, rl, tokenizer
 from reference.stages.session import Ledger, Session, last_stage, load_model, tokenizer_file
 from reference.stages.training import linear_warmdown, momentum_warmup
 from reference.tokenizer import train_tokenizer_rust
@@ -61,6 +62,26 @@ def rows(session: Session, stage: str) -> tuple[Tensor, Tensor]:
 def is_chat(session: Session, ids: Tensor) -> Tensor:
     """Which rows (N, T+1) hold conversations: bool (N,)."""
     return (ids == session.tokenizer.special["user_start"]).any(1)
+
+
+# The tokenizer's text
+
+
+@pytest.mark.parametrize("text", ["Привет мир. Еще один текст.", "12 345 6789\n", " ", "a"])
+def test_a_tokenizer_of_any_text(tmp_path: Path, text: str) -> None:
+    """text without a single English word is learned from, and held against tiktoken, like any other"""
+    session = replace(new_session(tmp_path, 0), source=ListDocuments("texts", [text, "", text]))
+    tokenizer.train_stage(replace(session, preset=override(PRESET, {"tokenizer_characters": "500"})))
+    facts = session.run.config["stages"]["tokenizer"]["facts"]
+    assert (facts["same_merges_as_rustbpe"], facts["words_encoded_as_tiktoken_does"]) == (True, 1.0)
+
+
+def test_a_tokenizer_of_no_text(tmp_path: Path) -> None:
+    """where all documents are empty the search for text ends, in a sentence"""
+    session = replace(new_session(tmp_path, 0), source=ListDocuments("blanks", ["", ""]))
+    with pytest.raises(UserError, match=r"^The first [\d,]+ documents of blanks are empty; begin with others\.$"):
+        tokenizer.train_stage(replace(session, preset=override(PRESET, {"tokenizer_characters": "500"})))
+    assert not session.run.is_complete("tokenizer")
 
 
 # Rows of chat

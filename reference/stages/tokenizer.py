@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from reference.data.documents import DocumentSource
+from reference.errors import UserError
 from reference.progress import say
 from reference.stages.session import Session, tokenizer_file
 from reference.tokenizer import Tokenizer, train_tokenizer, train_tokenizer_rust, word_counts
@@ -16,6 +17,8 @@ def train_stage(session: Session) -> None:
     """Train the tokenizer through the bpe part, and hold it against the rustbpe package on the same text."""
     preset, parts = session.preset, session.parts
     texts = list(first_characters(session.source, preset.tokenizer_characters))
+    if not any(texts):
+        raise UserError(f"The first {len(texts):,} documents of {session.source.name} are empty; begin with others.")
     tokenizer = train_tokenizer(texts, preset.vocab_size, parts)
     same = tokenizer.merges == train_tokenizer_rust(texts, preset.vocab_size).merges
     checked = _agreeing_words(tokenizer, texts, session)
@@ -44,14 +47,14 @@ def first_characters(source: DocumentSource, count: int) -> Iterator[str]:
     """Documents of the training split, from its beginning, until `count` characters are full."""
     for document in source.stream("train"):
         yield document
-        count -= len(document)
+        count -= max(1, len(document))  # empty documents alone would fill nothing for ever
         if count <= 0:
             return
 
 
 def _agreeing_words(tokenizer: Tokenizer, texts: list[str], session: Session) -> float:
     """The share of sample words that the part's encode and decode treat as tiktoken does with the same merges."""
-    words = [word for word in sorted(word_counts(texts)) if word.strip().isalpha()]
+    words = sorted(word_counts(texts))
     words = words[:: max(1, len(words) // CHECKED_WORDS)]
     bpe, merges = session.parts.bpe, tokenizer.merges
     agreed = [
