@@ -42,12 +42,12 @@ def train(word_counts: dict[bytes, int], vocab_size: int) -> list[tuple[int, int
     raise NotImplementedError("kata 01 bpe: write train(); the lesson is katas/bpe/README.md")
 
 
-def encode(word: bytes, merges: list[tuple[int, int]]) -> list[int]:
+def encode(word: bytes, merges) -> list[int]:
     """Split one word into ids: apply the merges in the order in which they were learned, not the longest match.
 
     Args:
         word: any bytes, any length.
-        merges: what `train` returned.
+        merges: what `train` returned, list[tuple[int, int]].
 
     Raises:
         TypeError: word is a str.
@@ -55,12 +55,12 @@ def encode(word: bytes, merges: list[tuple[int, int]]) -> list[int]:
     raise NotImplementedError("kata 01 bpe: write encode(); the lesson is katas/bpe/README.md")
 
 
-def decode(ids: list[int], merges: list[tuple[int, int]]) -> bytes:
+def decode(ids: list[int], merges) -> bytes:
     """The bytes that the ids stand for, whether or not they are whole characters: the inverse of `encode`.
 
     Args:
         ids: each in 0 .. 255 + len(merges).
-        merges: what `train` returned.
+        merges: what `train` returned, list[tuple[int, int]].
 
     Raises:
         ValueError: ids holds one below 0 or above 255 + len(merges).
