@@ -18,8 +18,6 @@ from dojo.curriculum import ROOT, Kata, find_kata
 from dojo.mistakes import mistakes_of
 from dojo.plugin import FAILURES
 
-Config = pytest.Config
-
 
 @dataclass
 class Findings:
@@ -61,7 +59,7 @@ class Findings:
 def examine(kata: Kata, implementation: str, *arguments: str) -> Findings:
     """Run the tests of a kata on one implementation, in this process."""
     findings = Findings()
-    options = ["-q", "-p", "no:cacheprovider", "--impl", implementation, *arguments]
+    options = ["-q", "-p", "no:cacheprovider", f"--impl={implementation}", *arguments]
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         pytest.main([str(kata.folder), *options], plugins=[findings])
     return findings

@@ -90,6 +90,8 @@ def _packed(value: Any, numbers: dict[str, Any]) -> Any:
 def _packed_tensor(tensor: Any, numbers: dict[str, Any]) -> list:
     """The stretch of memory that it spans, and the window through which it sees it."""
     inner = tensor.detach()
+    if inner.device.type == "meta":  # made under odd globals: it has a shape, and no numbers
+        return ["", list(inner.shape), str(inner.dtype).removeprefix("torch."), False]
     span = 1 + sum((size - 1) * stride for size, stride in zip(inner.shape, inner.stride(), strict=True))
     name = str(len(numbers))
     numbers[name] = inner.as_strided((span,), (1,)).clone() if inner.numel() else inner.reshape(-1)
@@ -108,6 +110,10 @@ def _unpacked(value: Any, numbers: dict[str, Any]) -> Any:
 
 def _unpacked_tensor(content: list, numbers: dict[str, Any]) -> Any:
     name, shape, stride, requires_grad = content
+    if not name:
+        import torch
+
+        return torch.empty(shape, dtype=getattr(torch, stride), device="meta")
     tensor = numbers[name].as_strided(shape, stride)
     return tensor.requires_grad_() if requires_grad else tensor
 
