@@ -130,7 +130,7 @@ def test_the_questions(kata: Kata):
 
 @each_lesson
 def test_the_way_of_working(kata: Kata):
-    """a lesson names its source, the command that runs its tests, and what to try in the real run when they are green"""
+    """a lesson names its source, the command that runs its tests, and what to try in the real run after that"""
     text = lesson(kata)
     assert re.search(r"arXiv:\d{4}\.\d{5}", text)
     assert f"pytest katas/{kata.name}" in text
