@@ -1,0 +1,18 @@
+"""The factor computed in place, in memory of its own."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def rms_norm(x: Tensor, eps: float = 1e-6) -> Tensor:
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        raise TypeError("x must be a tensor of floating-point numbers")
+    if x.dim() < 1:
+        raise ValueError("x must have at least one axis")
+    if eps < 0:
+        raise ValueError(f"eps must not be negative, but is {eps}")
+    wide = x.to(torch.float32)
+    factor = torch.mean(wide * wide, dim=-1).add_(eps).rsqrt_().unsqueeze(-1)
+    return torch.mul(wide, factor).to(x.dtype, copy=True)
