@@ -93,12 +93,12 @@ def _told(kata: Kata, error: BaseException, student: Student | None, compared_va
             *(f"    {frame}" for frame in last.outcome.frames[-4:]),
             f"    {said(error)}",
         ]
-    values = _from_assert_close(error.__traceback__) or compared_values
-    if values is not None:
-        return [*after, *(f"    {line}" for line in compared(*values))]
     first = str(error).strip().split("\n")[0]
     if "Timeout" in first:
         return [*after, "    your code was still running when the time for this test was over."]
+    values = _from_assert_close(error.__traceback__) or compared_values
+    if values is not None:
+        return [*after, *(f"    {line}" for line in compared(*values))]
     if "DID NOT RAISE" in first:
         wanted = first.removeprefix("DID NOT RAISE").strip(" <>").replace("class ", "").strip("'")
         came = f"came back: {_result(last)}" if last is not None else ""
