@@ -24,7 +24,7 @@ def summary(kata: Kata, passed: int, total: int, failures: list[Failure], own: b
     if broken := next((failure.load_error for failure in failures if failure.load_error), ""):
         return f"katas/{kata.name}: {broken}"
     unwritten = [failure.unwritten for failure in failures if failure.unwritten]
-    if len(unwritten) == len(failures) == total and own:
+    if own and failures and len(unwritten) == len(failures) and passed == 0:
         names = " and ".join(f"{name}()" for name in kata.names)
         return f"katas/{kata.name} is not begun: write {names} in {shown(kata.file)}; the lesson is {lesson}."
     lines = [f"katas/{kata.name}  {passed} of {total} green", ""]

@@ -7,6 +7,7 @@ from random import Random
 import pytest
 import torch
 import torch.nn.functional as F
+
 from katas.close import assert_close
 
 pytestmark = pytest.mark.timeout(10)

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from torch import Tensor
+
 from katas.close import assert_close
 
 pytestmark = pytest.mark.timeout(10)

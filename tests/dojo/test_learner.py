@@ -1,0 +1,191 @@
+"""A learner's day: the stub, a mistake, hints, the answer, green, the proof, and what can be wrong with a file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+ANSWER = (ROOT / "reference" / "parts" / "bpe.py").read_text()
+pytestmark = pytest.mark.timeout(300)
+
+
+class Checkout:
+    """A repository of the learner's own."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        for name in ("dojo", "katas", "reference"):
+            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("conftest.py", "pyproject.toml"):
+            shutil.copy(ROOT / name, root)
+        self.file = root / "katas" / "bpe" / "bpe.py"
+        for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "all"]):
+            identity = ["-c", "user.name=A", "-c", "user.email=a@b"]
+            subprocess.run(["git", *identity, *command], cwd=root, check=True)
+
+    def python(self, *arguments: str) -> tuple[int, str]:
+        done = subprocess.run([sys.executable, *arguments], cwd=self.root, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    def dojo(self, *arguments: str) -> tuple[int, str]:
+        return self.python("-m", "dojo", *arguments)
+
+    def kata(self, source: str, *arguments: str) -> tuple[int, str]:
+        """What pytest says of the kata when the learner's file is this."""
+        self.file.write_text(source)
+        return self.python("-m", "pytest", "katas/bpe", *arguments)
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    if not shutil.which("git"):
+        pytest.skip("git is not installed")
+    return Checkout(tmp_path_factory.mktemp("learner"))
+
+
+@pytest.fixture
+def stub(checkout: Checkout) -> str:
+    done = subprocess.run(["git", "show", "HEAD:katas/bpe/bpe.py"], cwd=checkout.root, capture_output=True, text=True)
+    return done.stdout
+
+
+def test_a_day(checkout: Checkout, stub: str) -> None:
+    """from the stub over a mistake, hints and the answer to green, with the map telling where one is"""
+    status, said = checkout.kata(stub)
+    assert status == 1
+    assert "katas/bpe is not begun: write merge() and train() and encode() and decode() in katas/bpe/bpe.py" in said
+    assert "Traceback" not in said
+    assert "Begin kata 01, bpe" in checkout.dojo("next")[1]
+
+    wrong = ANSWER.replace("i += 2", "i += 1")
+    assert wrong != ANSWER
+    status, said = checkout.kata(wrong)
+    assert status == 1
+    assert "yours" in said
+    assert "expected" in said
+    assert "hint 1 of 3: nox -s hint-01" in said
+    assert "Go on with kata 01" in checkout.dojo("next")[1]
+
+    first, second = checkout.dojo("hint", "bpe")[1], checkout.dojo("hint", "1")[1]
+    assert "1. " in first
+    assert "2. " not in first
+    assert first.split("\n")[0] == second.split("\n")[0]
+    assert "2. " in second
+    assert "hint 3 of 3" in checkout.kata(wrong)[1]
+
+    said = checkout.dojo("solution", "01")[1]
+    assert "-            i += 1" in said.replace("│", " ") or "i += 1" in said
+    kept = json.loads((checkout.root / ".dojo" / "progress.json").read_text())["bpe"]
+    assert (kept["hints"], kept["solution"], kept["attempts"]) == (2, True, 2)
+
+    status, said = checkout.kata(ANSWER)
+    assert status == 0
+    assert "Now train with it: nox -s kata-01" in said
+    assert "is green: see it train" in checkout.dojo("next")[1]
+
+    said = checkout.dojo("progress")[1]
+    assert "green" in said
+    assert "2 of 3" in said
+    checkout.file.write_text(wrong)
+    assert "red" in checkout.dojo("progress")[1], "a regression is seen when the map is looked at"
+
+    said = checkout.dojo("reset", "01")[1]
+    assert "is the stub again" in said
+    assert checkout.file.read_text() == stub
+    (copy,) = (checkout.root / ".dojo" / "copies").glob("bpe-*.py")
+    assert copy.read_text() == wrong
+    assert "is the stub already" in checkout.dojo("reset", "01")[1]
+
+
+def test_green_goes_into_the_stack(checkout: Checkout) -> None:
+    """when the tests are green, the kata goes on to the proof on its own, and the map remembers what came of it"""
+    checkout.file.write_text(ANSWER)
+    status, said = checkout.dojo("kata", "01")
+    assert status == 0
+    assert "the same as those of the reference and of the rustbpe package" in " ".join(said.split())
+    assert "with your merges a token holds" in " ".join(said.split())
+    assert "proven" in checkout.dojo("progress")[1]
+    status, said = checkout.dojo("kata", "01", "-k", "decode")
+    assert status == 0
+    assert "stack" not in said, "arguments for pytest are for a look at some tests"
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("def merge(:\n", "katas/bpe/bpe.py, line 1, is not Python: invalid syntax"),
+        ("import numpyy\n", "line 1, fails when it is imported: ModuleNotFoundError: No module named 'numpyy'"),
+        ("\n1 / 0\n", "line 2, fails when it is imported: ZeroDivisionError"),
+        ("raise SystemExit(0)\n", "fails when it is imported: SystemExit"),
+        (ANSWER.replace("def decode(", "def decoded("), "has no decode; the contract asks for it"),
+        (ANSWER + "\ntrain = 5\n", "has no train; the contract asks for it"),
+    ],
+)
+def test_a_file_that_cannot_be_used(checkout: Checkout, source: str, sentence: str) -> None:
+    """one sentence, once, and no traceback"""
+    status, said = checkout.kata(source)
+    assert status == 1
+    assert sentence in " ".join(said.split())
+    assert said.count(sentence[:20]) == 1
+    assert "Traceback" not in said
+
+
+def test_no_file_at_all(checkout: Checkout) -> None:
+    """a file that is gone is said to be gone"""
+    checkout.file.unlink()
+    assert "katas/bpe/bpe.py cannot be read: No such file" in checkout.python("-m", "pytest", "katas/bpe")[1]
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("while True: pass", "your code was still running when the time for this test was over"),
+        ("return [][3]", "IndexError: list index out of range"),
+        ("import os; os.remove('katas/bpe/README.md')", "your code tried to delete katas/bpe/README.md"),
+        ("print('here', ids); return []", "your code printed: here"),
+        ("raise SystemExit", "SystemExit"),
+        ("return None", "expected"),
+        ("ids.clear(); return []", "changed its argument ids"),
+    ],
+)
+def test_code_that_goes_wrong(checkout: Checkout, line: str, sentence: str) -> None:
+    """the call, the learner's own line and what is wrong with it; no line of the framework"""
+    source = f"{ANSWER}\n\ndef merge(ids, pair, new_id):\n    {line}\n"
+    status, said = checkout.kata(source, "-k", "test_merge", "-x")
+    assert status == 1
+    assert sentence in " ".join(said.split())
+    assert "merge(" in said
+    assert "dojo/" not in said
+    assert "Traceback" not in said
+    assert (checkout.root / "katas" / "bpe" / "README.md").exists()
+
+
+def test_tracebacks_for_those_who_ask(checkout: Checkout) -> None:
+    """--tb=long is pytest's own"""
+    source = f"{ANSWER}\n\ndef merge(ids, pair, new_id):\n    return [][3]\n"
+    said = checkout.kata(source, "--tb=long", "-x")[1]
+    assert "def test_" in said
+    assert "E   IndexError" in said or "E       IndexError" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("kata", "10"), "There is no kata '10'; the katas are 01 bpe, 02 rmsnorm"),
+        (("hint", "rop"), "There is no kata 'rop'"),
+        (("hint",), "Missing argument 'KATA'."),
+        (("dance",), "No such command 'dance'."),
+    ],
+)
+def test_bad_commands(checkout: Checkout, arguments: tuple[str, ...], sentence: str) -> None:
+    """one sentence and status 2"""
+    status, said = checkout.dojo(*arguments)
+    assert status == 2
+    assert sentence in said
+    assert len(said.strip().splitlines()) == 1
