@@ -107,7 +107,7 @@ def causal_attention__only_the_future_visible(q: Tensor, k: Tensor, v: Tensor) -
 @_without_autocast
 def causal_attention__triangle_at_the_top_left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """You treat the queries as the first positions. They are the last ones: with fewer queries than keys your triangle
-    hides keys that they have long passed. (PyTorch's is_causal does the same.)"""
+    hides keys that they have long passed, as PyTorch's is_causal does."""
     Q, K, V = _ready(q, k, v)
     Tq, Tk = Q.shape[2], K.shape[2]
     return (_hide(_logits(Q, K), shift=Tq - Tk).softmax(-1) @ V).to(q.dtype)
