@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import torch  # noqa: F401
+import torch  # noqa: F401  (you will want it)
 from torch import Tensor
 
 
