@@ -155,7 +155,7 @@ def orthogonalize__b_and_c_swapped(g: Tensor, steps: int = 5) -> Tensor:
 
 
 def orthogonalize__one_step_fewer(g: Tensor, steps: int = 5) -> Tensor:
-    """You iterate one time too few."""
+    """You iterate one time too few: `steps` says how often, 5 means five times."""
     _checked(g, steps)
     return orthogonalize(g, max(0, steps - 1))
 

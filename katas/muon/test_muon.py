@@ -68,10 +68,8 @@ def test_one_step_by_hand(student):
 
 
 def test_every_singular_value_alone(student):
-    """five steps by default; 3 and 4, at right angles, become p(0.6) and p(0.8), where p is the polynomial five times
-
-    Entries at right angles are singular values that the eye can see. The dtype of the result is the argument's.
-    """
+    """five steps by default: 3 and 4, at right angles, become p(0.6) and p(0.8), p being the polynomial five times"""
+    # entries at right angles are singular values that the eye can see
     g = torch.tensor([[0.0, -3.0, 0.0], [4.0, 0.0, 0.0]])
     expected = torch.tensor([[0.0, -polynomial(0.6, 5), 0.0], [polynomial(0.8, 5), 0.0, 0.0]])
     assert_close(student.orthogonalize(g), expected, rtol=1e-5, atol=1e-6)
@@ -125,12 +123,10 @@ def test_the_constant_is_added(student):
 
 @pytest.mark.parametrize("dtype", LOW, ids=lambda dtype: str(dtype).removeprefix("torch."))
 def test_low_precision(student, dtype):
-    """in bfloat16 and float16 the dtype is kept, and no more is lost than its own rounding
-
-    0.15 of the size in bfloat16, 0.03 in float16: honest work in their own 8 and 11 bits needs 0.06 and 0.012 here.
-    Four steps for five would be off by 0.28. float16 squeezed through bfloat16 by 0.04 on the last matrix, where small
-    singular values grow 300-fold, and the rounding with them; that is too much for bfloat16 to be tried there.
-    """
+    """in bfloat16 and float16 the dtype is kept, and no more is lost than its own rounding"""
+    # 0.15 of the size in bfloat16, 0.03 in float16: honest work in their own 8 and 11 bits needs 0.06 and 0.012 here.
+    # Four steps for five would be off by 0.28. float16 squeezed through bfloat16 by 0.04 on the last matrix, where
+    # small singular values grow 300-fold, and the rounding with them; that is too much for bfloat16 to be tried there.
     matrices = [random(32, 128), random(3, 64, 16)]
     if dtype == torch.float16:
         u, _, vh = torch.linalg.svd(random(32, 128, seed=1), full_matrices=False)
@@ -166,11 +162,9 @@ def step_by_definition(weight, grad, buffer, lr, momentum, steps=5) -> tuple[Ten
 
 
 def test_step_by_hand(student):
-    """half of the gradient and half of the buffer, twice: the look-ahead is the lesson's matrix
-
-    buffer' = b/2 + g/2, look-ahead = g/2 + buffer'/2 = 3g/4 + b/4 = [[2, 1], [2, 4]], divided by its norm of 5, times
-    lr = 1/2. No steps, so that all of it can be seen.
-    """
+    """half of the gradient and half of the buffer, twice: the look-ahead is the lesson's matrix"""
+    # buffer' = b/2 + g/2, look-ahead = g/2 + buffer'/2 = 3g/4 + b/4 = [[2, 1], [2, 4]], divided by its norm of 5, times
+    # lr = 1/2. No steps, so that all of it can be seen.
     assert_close(student.orthogonalize(G, 0), G / 5)  # the part of it that is not new
     grad = torch.tensor([[0.0, 4.0], [4.0, 4.0]])
     buffer = torch.tensor([[8.0, -8.0], [-4.0, 4.0]])
@@ -235,11 +229,9 @@ def test_nothing_to_do(student):
 
 @pytest.mark.parametrize("shape", [(16, 64), (64, 16)], ids=["wide", "tall"])
 def test_agrees_with_pytorch(student, shape):
-    """four steps of PyTorch's own Muon, which works in bfloat16
-
-    That makes a difference of 0.02 of a step, so 0.06 is allowed; without Nesterov's look-ahead it would be 0.3 and
-    more. This is the functional form of torch.optim.Muon: the class would load a compiler, which takes seconds.
-    """
+    """four steps of PyTorch's own Muon, which works in bfloat16"""
+    # That makes a difference of 0.02 of a step, so 0.06 is allowed; without Nesterov's look-ahead it would be 0.3 and
+    # more. This is the functional form of torch.optim.Muon: the class would load a compiler, which takes seconds.
     from torch.optim._muon import muon
 
     weight, buffer = random(*shape), 0.3 * random(*shape, seed=8)
@@ -288,10 +280,8 @@ def test_dtypes(student):
 
 
 def test_small_steps_are_not_lost(student):
-    """a float32 weight moves by a ten-thousandth of its size, though the gradient is in bfloat16
-
-    bfloat16 has 8 bits: next to 1 it knows 0.996 and 1.008, so a sum formed in it would stay where it was.
-    """
+    """a float32 weight moves by a ten-thousandth of its size, though the gradient is in bfloat16"""
+    # bfloat16 has 8 bits: next to 1 it knows 0.996 and 1.008, so a sum formed in it would stay where it was
     weight, grad, buffer = random(16, 64), random(16, 64, seed=1).bfloat16(), random(16, 64, seed=2)
     expected = step_by_definition(weight, grad, buffer, 1e-3, 0.9)
     new, _ = student.muon_step(weight, grad, buffer, lr=1e-3, momentum=0.9)
