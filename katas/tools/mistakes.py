@@ -714,19 +714,6 @@ class Dispatcher__done_one_late(_Dispatcher):
         self.last = token in (self.ids["assistant_end"], self.ids["bos"])
 
 
-class Dispatcher__shared_between_sequences(_Dispatcher):
-    """What you collect belongs to the class, not to the instance: all sequences of a batch write into the same list."""
-
-    shared: list[int] = []  # noqa: RUF012
-
-    def started(self) -> None:
-        self.shared.clear()
-        self.code = self.shared
-
-    def ended(self, code: list[int]) -> None:
-        super().ended(list(code))
-
-
 class Dispatcher__missing_name_unnoticed(_Dispatcher):
     """You do not look whether all six names are there. One that is missing is bad input: a ValueError about special."""
 
