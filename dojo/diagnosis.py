@@ -27,7 +27,7 @@ def diagnose(kata: Kata, stories: list[list[Entry]], seconds: float) -> list[Mis
     Args:
         kata: whose mistakes.
         stories: independent sequences of requests with the outcomes of the student's code.
-        seconds: for all mistakes together.
+        seconds: of computing, for all mistakes together.
     """
     try:
         mistakes = mistakes_of(kata)
@@ -39,10 +39,12 @@ def diagnose(kata: Kata, stories: list[list[Entry]], seconds: float) -> list[Mis
         return []
     others = [story for story in stories if not any(story is one for one in wrong)]
     found = []
-    end = time.monotonic() + seconds
-    for mistake in mistakes:
+    end = time.process_time() + seconds
+    asked = {entry.request.name for story in wrong for entry in story}
+    # those of the functions that went wrong come first; another function's mistake may be behind it all the same
+    for mistake in sorted(mistakes, key=lambda mistake: not asked & set(mistake.replaced)):
         executor = _executor(kata, build(kata, mistake))
-        with _alarm(end - time.monotonic()) as too_late:
+        with _alarm(end - time.process_time()) as too_late:
             # the wrong ones first, from the last, which is where the test stopped: most mistakes fall there
             if all(_agrees(executor, story) for story in [*reversed(wrong), *others]):
                 found.append(mistake)
@@ -90,7 +92,7 @@ def _equal(one: Outcome, other: Outcome) -> bool:
 
 @contextmanager
 def _alarm(seconds: float) -> Iterator[list[bool]]:
-    """Cut the block short after so many seconds, where the system has such a signal; the list is true if it did."""
+    """Cut the block short after so many seconds of computing, where the system has such a signal; the list is true if it did."""
     cut: list[bool] = []
     if not hasattr(signal, "SIGVTALRM") or threading.current_thread() is not threading.main_thread():
         yield cut
