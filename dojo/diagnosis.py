@@ -92,7 +92,7 @@ def _equal(one: Outcome, other: Outcome) -> bool:
 
 @contextmanager
 def _alarm(seconds: float) -> Iterator[list[bool]]:
-    """Cut the block short after so many seconds of computing, where the system has such a signal; the list is true if it did."""
+    """Cut the block short after so many seconds of computing, if there is such a signal; the list then has an entry."""
     cut: list[bool] = []
     if not hasattr(signal, "SIGVTALRM") or threading.current_thread() is not threading.main_thread():
         yield cut

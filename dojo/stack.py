@@ -30,37 +30,40 @@ def green_parts(left_out: Collection[Kata] = ()) -> Parts:
     return Parts(**{kata.name: learner_part(kata) for kata in green})
 
 
-def learner_part(kata: Kata) -> SimpleNamespace:
-    """The learner's file as a part of the stack; what it raises, or fails to return, becomes a UserError."""
+def learner_part(kata: Kata, seconds: float | None = None) -> SimpleNamespace:
+    """The learner's file as a part of the stack; what it raises, or fails to return in time, becomes a UserError."""
+    limit = seconds or SECONDS.get(kata.name, DEFAULT_SECONDS)
     try:
         module = load_kata(kata, kata.file)
     except LoadError as error:
         raise UserError(str(error)) from error
     if missing := missing_names(kata, module):
         raise UserError(f"katas/{kata.name}/{kata.name}.py has no {missing[0]}; the contract asks for it.")
-    members: dict[str, Any] = {name: _watched(kata, name, getattr(module, name)) for name in kata.functions}
-    members |= {name: _watched_class(kata, getattr(module, name)) for name in kata.classes}
+    members: dict[str, Any] = {name: _watched(kata, name, getattr(module, name), limit) for name in kata.functions}
+    members |= {name: _watched_class(kata, getattr(module, name), limit) for name in kata.classes}
     return SimpleNamespace(__file__=str(kata.file), **members)
 
 
-def _watched_class(kata: Kata, original: type) -> type:
+def _watched_class(kata: Kata, original: type, seconds: float) -> type:
     names = ("__init__", *COUNTED_METHODS[original.__name__])
-    members = {name: _watched(kata, name, getattr(original, name)) for name in names if hasattr(original, name)}
-    return type(original.__name__, (original,), {"__module__": original.__module__, **members})
+    members = {
+        name: _watched(kata, name, getattr(original, name), seconds) for name in names if hasattr(original, name)
+    }
+    return type(original.__name__, (original,), {"__slots__": (), "__module__": original.__module__, **members})
 
 
-def _watched(kata: Kata, name: str, function: Callable) -> Callable:
+def _watched(kata: Kata, name: str, function: Callable, seconds: float) -> Callable:
     @functools.wraps(function)
     def watched(*args: Any, **kwargs: Any) -> Any:
         shown = args[1:] if args and type(args[0]).__name__ in kata.classes else args
         request = Request("call", name, shown, kwargs)
         try:
-            with _alarm(SECONDS.get(kata.name, DEFAULT_SECONDS)):
+            with _alarm(seconds):
                 result = function(*args, **kwargs)
         except UserError:
             raise
         except _TooLong:
-            raise _stopped(kata, request, f"was not back after {SECONDS.get(kata.name, DEFAULT_SECONDS)} s") from None
+            raise _stopped(kata, request, f"was not back after {seconds} s") from None
         except Exception as error:
             raise _stopped(kata, request, f"raised {said(error)}") from error
         if any(tensor.is_floating_point() and tensor.isnan().any() for tensor in tensors_in(result)) and not any(
