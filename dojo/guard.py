@@ -51,8 +51,18 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
     deed = FORBIDDEN.get(event)
     if event == "open" and isinstance(arguments[0], (str, bytes, os.PathLike)) and _writes(arguments):
         deed = "write"
-    if deed and not str(arguments[0]).startswith("/dev/"):
+    if deed and not str(arguments[0]).startswith("/dev/") and _asked_for(_inside.file):
         raise PermissionError(f"your code tried to {deed} {arguments[0]!s}; a kata needs no files, programs or network")
+
+
+def _asked_for(file: str) -> bool:
+    """Whether the student's own lines do it, and not a package that they use: torch writes files when it likes."""
+    frame = sys._getframe(2)
+    while frame is not None and "site-packages" not in frame.f_code.co_filename:
+        if frame.f_code.co_filename == file:
+            return True
+        frame = frame.f_back  # type: ignore[assignment]
+    return False
 
 
 def _writes(arguments: tuple[Any, ...]) -> bool:
