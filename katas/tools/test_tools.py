@@ -348,9 +348,9 @@ def grown(rng: random.Random, operands: int) -> str:
 def test_what_python_says(student, reference):
     """all that three characters can write, all sums of three operands, long ones at random: it says what Python says"""
     for length in range(4):
-        for characters in itertools.product("10.+-*/() ,", repeat=length):
+        for characters in itertools.product("10.+-*/() ", repeat=length):
             expression = "".join(characters)
-            if re.search("(?<![0-9.])0+[0-9]", expression.replace(",", "")):
+            if re.search("(?<![0-9.])0+[0-9]", expression):
                 continue  # of leading zeros the contract says only that 007 is no number
             assert student.calculate(expression) == python_says(expression)
     forms = ("{}{}{}{}{}", "({}{}{}){}{}", "{}{}({}{}{})", "-({}{}{}){}{}")
@@ -400,9 +400,9 @@ def test_text_passes(student):
     """outside a tool call every sampled token is appended with mask 1, whatever it is"""
     dispatcher = watch(student, "zero")
     assert play(dispatcher, 11, 12, 401, 0, OUT, 58, OUT_END, 13) == chosen(11, 12, 401, 0, OUT, 58, OUT_END, 13)
-    assert dispatcher.codec_calls == []
+    assert asked(dispatcher, "zero") == []
     play(dispatcher, START, 59, END)
-    assert dispatcher.codec_calls != [], "a dispatcher that only passes tokens on never asks the tool"
+    assert asked(dispatcher, "zero") != [], "a dispatcher that only passes tokens on never asks the tool"
 
 
 def test_a_tool_call(student):
@@ -424,7 +424,7 @@ def test_what_is_asked_of_the_tool(student):
     """nothing is asked before python_end; then, at once, all of the code between the marks, decoded in one piece"""
     dispatcher = watch(student, "echo")
     play(dispatcher, 77, START, 59, 53, 60)
-    assert dispatcher.codec_calls == []
+    assert asked(dispatcher, "decode") == asked(dispatcher, "echo") == []
     play(dispatcher, END)
     assert asked(dispatcher, "decode") == [[[59, 53, 60]]]
     assert asked(dispatcher, "echo") == [["1+2"]]
@@ -451,7 +451,6 @@ def test_none_and_nothing(student):
     dispatcher = watch(student, "nothing")
     assert play(dispatcher, START, 59, END, 77, 78, 79) == chosen(START, 59, END, 77, 78, 79)
     assert asked(dispatcher, "nothing") == [["1"]]
-    assert asked(dispatcher, "encode") == []
     for tool, ids in (("empty", []), ("zero", [58]), ("none_in_words", encode("None"))):
         dispatcher = watch(student, tool)
         play(dispatcher, START, 59, END)
@@ -487,7 +486,7 @@ def test_end_with_nothing_open(student, tool):
     """a python_end with nothing open is only text: before any call, and after one"""
     dispatcher = watch(student, tool)
     assert play(dispatcher, END, 77, END) == chosen(END, 77, END)
-    assert dispatcher.codec_calls == []
+    assert asked(dispatcher, tool) == []
     play(dispatcher, START, 61, END)
     if tool == "zero":
         play(dispatcher, 1, 1, 1)  # the forced ones
