@@ -76,6 +76,10 @@ def _agrees(executor: Executor, story: list[Entry]) -> bool:
             tapes[entry.outcome.tape] = outcome.tape
         theirs, ours = entry.outcome.value, outcome.value
         if hasattr(theirs, "class_name"):
+            if objects.get(theirs.number, ours.number) != ours.number or (
+                theirs.number not in objects and ours.number in objects.values()
+            ):
+                return False  # one of the two made a new object, the other gave back an old one
             objects[theirs.number] = ours.number
     return True
 

@@ -52,6 +52,8 @@ def dtype_of(tensor: Any) -> str:
 def short(value: Any) -> str:
     """A value in one line."""
     if is_tensor(value):
+        if value.device.type == "meta":
+            return f"{described(value)} on the device meta, without numbers"
         if value.numel() <= SMALL:
             return f"{dtype_of(value)} {_numbers_text(value)}"
         return f"{described(value)} {_numbers_text(value.reshape(-1)[:5])[:-1]} ...]"
@@ -105,6 +107,8 @@ def compared(yours: Any, expected: Any) -> list[str]:
 
 def _tensors_compared(yours: Any, expected: Any) -> list[str]:
     torch = sys.modules["torch"]
+    if yours.device != expected.device:
+        return [f"yours     on the device {yours.device}", f"expected  on the device {expected.device}"]
     if yours.dtype != expected.dtype:
         return [f"yours     {described(yours)}", f"expected  {described(expected)}: another dtype"]
     if yours.numel() <= SMALL:

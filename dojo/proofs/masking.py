@@ -24,7 +24,6 @@ from reference.stages.session import Session
 from reference.tokenizer import Tokenizer
 
 STEPS, ROWS = 24, 8
-PRESET = replace(D4, batch_rows=ROWS, sft=replace(D4.sft, steps=STEPS))
 
 
 class Racer:
@@ -32,6 +31,7 @@ class Racer:
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self.steps = session.preset.sft.steps
         self.model = shipped_model("mid", session.parts)
         self.optimizer = MuonAdamW(self.model, session.parts, Rates().scaled(*[D4.sft.rate] * 3))
         self.ids, self.mask = rows(session, "sft")
@@ -43,21 +43,22 @@ class Racer:
         batch = slice(step * ROWS, (step + 1) * ROWS)
         loss = supervised_loss(self.session, self.model, self.ids[batch], self.mask[batch])
         loss.backward()
-        self.optimizer.step(1 - step / STEPS)
+        self.optimizer.step(1 - step / self.steps)
         self.seconds.append(time.perf_counter() - begun)
         self.losses.append(loss.item())
 
 
-def prove(kata: Kata, console: Console) -> Outcome:
+def prove(kata: Kata, console: Console, steps: int = STEPS) -> Outcome:
     """Fine-tune twice on the same conversations, and show what the mask hid."""
+    preset = replace(D4, batch_rows=ROWS, sft=replace(D4.sft, steps=steps))
     parts, calls = counted(Parts(loss_mask=learner_part(kata)))
     with (
-        proof_session(parts, console, PRESET) as session,
-        proof_session(Parts(), console, PRESET) as reference_session,
-        StageProgress(kata.name, STEPS, 0, console) as bar,
+        proof_session(parts, console, preset) as session,
+        proof_session(Parts(), console, preset) as reference_session,
+        StageProgress(kata.name, steps, 0, console) as bar,
     ):
         yours, reference = Racer(session), Racer(reference_session)
-        for step in range(STEPS):
+        for step in range(steps):
             yours.step()
             reference.step()
             bar.update(step + 1, loss=yours.losses[-1])
@@ -77,7 +78,7 @@ def prove(kata: Kata, console: Console) -> Outcome:
             "with the reference's",
         ],
         sentence=f"of the tokens in a batch your mask leaves {share:.0%} to learn from; loss on them "
-        f"{sum(yours.losses[:3]) / 3:.2f} -> {sum(yours.losses[-3:]) / 3:.2f} in {STEPS} steps",
+        f"{sum(yours.losses[:3]) / 3:.2f} -> {sum(yours.losses[-3:]) / 3:.2f} in {steps} steps",
     )
 
 

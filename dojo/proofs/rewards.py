@@ -57,18 +57,18 @@ class Checked:
         self.difference = max(self.difference, ((yours - expected).abs().max() / scale).item())
 
 
-def prove(kata: Kata, console: Console) -> Outcome:
+def prove(kata: Kata, console: Console, steps: int = STEPS) -> Outcome:
     """Let the shipped fine-tuned model practise word problems, and watch its reward."""
     checked = Checked(learner_part(kata))
     parts, calls = counted(Parts(grpo=checked))
     plan = D4.rl
     rewards_seen: list[float] = []
-    with proof_session(parts, console) as session, StageProgress(kata.name, STEPS, 0, console) as bar:
+    with proof_session(parts, console) as session, StageProgress(kata.name, steps, 0, console) as bar:
         model = shipped_model("sft", parts)
         rates = Rates().scaled(plan.rates.matrix, plan.rates.embedding, plan.rates.head)
         optimizer = MuonAdamW(model, parts, rates)
         engine, problems = session.engine(model), practice(session)
-        for step in range(STEPS):
+        for step in range(steps):
             chosen = choose(problems, plan.prompts, Random(f"proof {step}"))
             sampling = Sampling(plan.max_tokens, temperature=1.0, seed=step)
             completions = engine.complete([prompt for prompt, _ in chosen], sampling, plan.samples)
@@ -86,7 +86,8 @@ def prove(kata: Kata, console: Console) -> Outcome:
             bar.update(step + 1, reward=rewards_seen[-1])
     console.print(chart("reward of the samples", {"with your policy loss": rewards_seen}), markup=False)
     largest = max(abs(yours - reference) for yours, reference in checked.losses)
-    before, after = sum(rewards_seen[:4]) / 4, sum(rewards_seen[-4:]) / 4
+    first, last = rewards_seen[:4], rewards_seen[-4:]
+    before, after = sum(first) / len(first), sum(last) / len(last)
     holds = checked.difference <= TOLERANCE
     return Outcome(
         holds,
@@ -95,5 +96,5 @@ def prove(kata: Kata, console: Console) -> Outcome:
             f"{checked.difference:.1e} of the largest ({'rounding' if holds else 'more than rounding'})",
             f"calls of your code: {calls['grpo']:,}",
         ],
-        sentence=f"your policy loss moved the reward from {before:.2f} to {after:.2f} in {STEPS} steps",
+        sentence=f"your policy loss moved the reward from {before:.2f} to {after:.2f} in {steps} steps",
     )

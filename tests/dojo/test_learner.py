@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -9,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from tests.tiny_run import TINY
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ANSWER = (ROOT / "reference" / "parts" / "bpe.py").read_text()
@@ -114,6 +117,34 @@ def test_green_goes_into_the_stack(checkout: Checkout) -> None:
     status, said = checkout.dojo("kata", "01", "-k", "decode")
     assert status == 0
     assert "stack" not in said, "arguments for pytest are for a look at some tests"
+
+
+def test_a_green_part_trains_in_d4(checkout: Checkout) -> None:
+    """d4 takes the green part, says so, and notes it; --reference takes the worked answer for once"""
+    checkout.kata(ANSWER + "\n# mine\n")
+    settings = [word for name, value in TINY.items() for word in ("--set", f"{name}={value}")]
+    status, said = checkout.dojo("d4", "--tag", "mine", *settings)
+    assert status == 0, said
+    assert "yours: bpe; the others are the reference's" in " ".join(said.split())
+    parts = json.loads((checkout.root / "runs" / "mine" / "report.json").read_text())["parts"]
+    assert (parts["bpe"]["whose"], parts["rope"]["whose"]) == ("learner", "reference")
+    status, said = checkout.dojo("d4", "--tag", "../bad", "--reference", "bpe")
+    assert status == 2
+    assert len(said.strip().splitlines()) == 1
+    broken = ANSWER.replace("def train(", "def train(*a, **k):\n    raise KeyError('lost')\n\n\ndef _train(")
+    checkout.file.write_text(broken)
+    progress = checkout.root / ".dojo" / "progress.json"
+    kept = json.loads(progress.read_text())
+    kept["bpe"]["file"] = hashlib.sha256(broken.encode()).hexdigest()  # as if it had passed its tests
+    progress.write_text(json.dumps(kept))
+    status, said = checkout.dojo("d4", "--tag", "stopped", *settings)
+    assert status == 2
+    assert "Your bpe raised KeyError: 'lost', in train(" in said
+    assert "--reference bpe" in said
+    assert "Traceback" not in said
+    status, said = checkout.dojo("d4", "--tag", "stopped", "--reference", "bpe", "--set", "base_steps=x", *settings)
+    assert status == 2
+    assert len(said.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,9 @@ from torch import Tensor
 from dojo.curriculum import Kata, find_kata
 from dojo.executor import Executor
 from dojo.loading import load_kata
+from dojo.shown import compared, short
 from dojo.student import BrokenPromise, Student
+from dojo.values import close
 from dojo.worker import Worker
 
 Make = Callable[..., Student]
@@ -194,3 +196,14 @@ def test_a_name_that_the_contract_lacks(make: Make) -> None:
     """only the contract can be called"""
     with pytest.raises(AttributeError, match="has no layer_norm"):
         make("rmsnorm", norm("return x + 1")).layer_norm(1)
+
+
+def test_memory_on_the_default_device_is_told(make: Make) -> None:
+    """a result that was made on the odd default device is no crash: it is compared and described"""
+    student = make("rmsnorm", norm("return torch.zeros(2, 9)"))
+    with student.odd_globals():
+        y = student.rms_norm(torch.ones(2, 9))
+    assert compared(y, torch.ones(2, 9)) == ["yours     on the device meta", "expected  on the device cpu"]
+    assert "without numbers" in short(y)
+    assert not close(y, torch.ones(2, 9))
+    assert close(y, y)
