@@ -9,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import pytest
+
 from dojo.curriculum import Kata
 from dojo.diagnosis import diagnose
 from dojo.loading import LoadError, said, shown
@@ -28,6 +30,7 @@ class Failure:
         lines: what was called, what came, what was expected.
         mistakes: known wrong versions that do the same.
         load_error: why the file could not be used at all, or empty.
+        timed_out: whether the code was still running when its time was over.
     """
 
     test: str
@@ -36,6 +39,7 @@ class Failure:
     lines: list[str] = field(default_factory=list)
     mistakes: list[Mistake] = field(default_factory=list)
     load_error: str = ""
+    timed_out: bool = False
 
     def text(self) -> str:
         if self.load_error:
@@ -72,9 +76,15 @@ def failure_of(
         return Failure(test, sentence, load_error=str(error))
     if isinstance(error, NotImplementedError):
         return Failure(test, sentence, unwritten=_unwritten(student))
+    if _timed_out(error):
+        return Failure(test, sentence, lines=_told(kata, error, student, None), timed_out=True)
     lines = _told(kata, error, student, compared_values)
     mistakes = diagnose(kata, student.trace.stories(), seconds) if student is not None and seconds > 0 else []
     return Failure(test, sentence, lines=lines, mistakes=mistakes)
+
+
+def _timed_out(error: BaseException) -> bool:
+    return isinstance(error, pytest.fail.Exception) and str(error).startswith("Timeout")
 
 
 def _unwritten(student: Student | None) -> str:
@@ -94,7 +104,7 @@ def _told(kata: Kata, error: BaseException, student: Student | None, compared_va
             f"    {said(error)}",
         ]
     first = str(error).strip().split("\n")[0]
-    if "Timeout" in first:
+    if _timed_out(error):
         return [*after, "    your code was still running when the time for this test was over."]
     values = _from_assert_close(error.__traceback__) or compared_values
     if values is not None:

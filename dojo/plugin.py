@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,6 +24,7 @@ PASSED = pytest.StashKey[dict[str, dict[str, bool]]]()  # per kata and test, str
 TOLD_HERE = pytest.StashKey[bool]()  # the failures are told by this plugin, not by pytest
 DIAGNOSIS_SECONDS = 1.0
 COMPARED = pytest.StashKey[tuple | None]()
+WORKERS = pytest.StashKey[dict[str, "Worker | LoadError"]]()
 STUDENT = pytest.StashKey[Student]()
 
 
@@ -43,6 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "stretch: a goal beyond green, which a kata can be green without")
     config.stash[FAILURES], config.stash[PASSED], config.stash[TOLD_HERE] = {}, {}, False
+    config.stash[WORKERS] = {}
     if config.args and all(kata_of(Path(argument.partition("::")[0])) for argument in config.args):
         config.option.no_header = True
 
@@ -50,11 +51,27 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Where only katas are tested, and nobody asked for a style of tracebacks, the plugin tells what failed."""
     config = session.config
+    if config.getoption("--apart"):  # started here, where no test's time is running yet
+        for kata in dict.fromkeys(filter(None, map(_kata_or_none, session.items))):
+            config.stash[WORKERS][kata.name] = _worker(kata, config.getoption("--impl"))
     if session.items and all(map(_kata_or_none, session.items)) and config.getoption("tbstyle") == "auto":
         config.stash[TOLD_HERE] = True
         config.option.tbstyle = "no"
         if reporter := config.pluginmanager.get_plugin("terminalreporter"):
             reporter.reportchars = ""
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    for worker in config.stash[WORKERS].values():
+        if isinstance(worker, Worker):
+            worker.close()
+
+
+def _worker(kata: Kata, wanted: str | None) -> Worker | LoadError:
+    try:
+        return Worker(kata, _file(kata, wanted))
+    except LoadError as error:
+        return error
 
 
 def _kata_or_none(item: Any) -> Kata | None:
@@ -68,16 +85,17 @@ def _kata(request: pytest.FixtureRequest) -> Kata:
 
 
 @pytest.fixture(scope="module")
-def student(request: pytest.FixtureRequest) -> Iterator[Student]:
+def student(request: pytest.FixtureRequest) -> Student:
     """The implementation under test, by value."""
     kata, wanted = _kata(request), request.config.getoption("--impl")
     if request.config.getoption("--apart"):
-        with Worker(kata, _file(kata, wanted)) as worker:
-            yield Student(kata, worker.run)
-        return
+        worker = request.config.stash[WORKERS][kata.name]
+        if isinstance(worker, LoadError):
+            raise worker
+        return Student(kata, worker.run)
     codecs = kata.folder / "codecs.py"
     module = _implementation(kata, wanted)
-    yield Student(kata, Executor(kata, module, load(codecs, "dojo_codecs") if codecs.exists() else None).run)
+    return Student(kata, Executor(kata, module, load(codecs, "dojo_codecs") if codecs.exists() else None).run)
 
 
 def _file(kata: Kata, wanted: str | None) -> Path:
@@ -146,6 +164,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Any:
         report.outcome, report.wasxfail = "skipped", "a stretch goal"
         return report
     earlier.append(failure)
+    if failure.timed_out:
+        item.session.shouldstop = "your code did not come back; the other tests were not run"
     if config.stash[TOLD_HERE]:
         report.longrepr = failure.text()
     return report

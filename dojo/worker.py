@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import TracebackType
 from typing import IO
 
 from dojo.curriculum import ROOT, Kata, find_kata
@@ -47,12 +46,6 @@ class Worker:
     def close(self) -> None:
         self._process.kill()
         self._process.communicate()
-
-    def __enter__(self) -> Worker:
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
 
 
 def serve(name: str, file: str) -> None:

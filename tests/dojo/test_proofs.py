@@ -45,7 +45,7 @@ def test_the_answer_holds(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "ending"),
     [
-        ("bpe", "_train = train\ndef train(word_counts, vocab_size):\n    return _train(word_counts, vocab_size)[:-1]\n"),
+        ("bpe", "_t = train\ndef train(word_counts, vocab_size):\n    return _t(word_counts, vocab_size)[:-1]\n"),
         ("rmsnorm", "def rms_norm(x, eps=1e-6):\n    return x / (x.square().sum(-1, keepdim=True) + eps).sqrt()\n"),
         ("rope", "def apply_rotary(x, cos, sin):\n    return x * 1.0\n"),
         ("attention", "def causal_attention(q, k, v):\n    return v * 1.0\n"),
