@@ -126,5 +126,5 @@ def test_sessions_introduce_themselves() -> None:
         if isinstance(node, ast.FunctionDef)
         and any(ast.unparse(decorator).startswith("nox.session") for decorator in node.decorator_list)
     }
-    assert {"d4", "chat", "tests"} <= set(sessions)
+    assert {"d4", "chat", "progress", "verify", "tests"} <= set(sessions)
     assert not {name: text for name, text in sessions.items() if "\n" in text or not 10 < len(text) <= 100}

@@ -197,19 +197,21 @@ def test_python_chosen_by_the_user(ready: Checkout) -> None:
 def nox(checkout: Checkout, *arguments: str) -> subprocess.Popen[str]:
     """A nox from elsewhere, as if installed globally, on this project's sessions."""
     shutil.copy(ROOT / "noxfile.py", checkout.root)
+    (checkout.root / "dojo").mkdir(exist_ok=True)
+    shutil.copy(ROOT / "dojo" / "curriculum.py", checkout.root / "dojo")
     return checkout.start(sys.executable, "-m", "nox", "-f", checkout.root / "noxfile.py", *arguments)
 
 
-def reference(checkout: Checkout, program: str) -> None:
-    """Put `program` in the place of `python -m reference`."""
-    (checkout.root / "reference").mkdir()
-    (checkout.root / "reference" / "__init__.py").touch()
-    (checkout.root / "reference" / "__main__.py").write_text(program)
+def dojo(checkout: Checkout, program: str) -> None:
+    """Put `program` in the place of `python -m dojo`."""
+    (checkout.root / "dojo").mkdir()
+    (checkout.root / "dojo" / "__init__.py").touch()
+    (checkout.root / "dojo" / "__main__.py").write_text(program)
 
 
 def test_session_ends_with_its_command_s_status(checkout: Checkout) -> None:
     """A global nox makes the environment too, and ends with the status 2 of the command that it ran."""
-    reference(checkout, "import sys\nprint(sys.argv[1:])\nsys.exit(2)\n")
+    dojo(checkout, "import sys\nprint(sys.argv[1:])\nsys.exit(2)\n")
     process = nox(checkout, "-s", "d4", "--", "--tag", "two words")
     output = process.communicate(timeout=60)[0]
     assert process.returncode == 2
@@ -220,7 +222,7 @@ def test_session_ends_with_its_command_s_status(checkout: Checkout) -> None:
 def test_ctrl_c_is_left_to_the_command(ready: Checkout) -> None:
     """On Ctrl-C nox waits until the command has written its checkpoint and said how to go on."""
     started, saved = ready.root / "started", ready.root / "saved"
-    reference(
+    dojo(
         ready,
         "import pathlib, sys, time\n"
         "try:\n"
