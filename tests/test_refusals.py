@@ -50,7 +50,7 @@ def test_from_a_stage_that_cannot_start(whole: Whole, tmp_path: Path, first_miss
 
 def test_from_a_stage_of_no_run(tmp_path: Path) -> None:
     """--from a later stage of a run that does not exist makes none; a name that cannot be one is refused as well"""
-    with pytest.raises(UserError, match=r"^There is no run 'tiny' .* to start at sft; leave --from out"):
+    with pytest.raises(UserError, match=r"^There is no run 'tiny' .* to start at sft, and .*; leave --from out"):
         go(tmp_path / "runs", start="sft")
     assert not (tmp_path / "runs").exists()
     for tag in ("../x", "a" * 300, "", "a b"):
