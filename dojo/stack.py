@@ -6,12 +6,13 @@ import functools
 import signal
 import threading
 from collections.abc import Callable, Collection
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from dojo.curriculum import KATAS, Kata
 from dojo.executor import Request
-from dojo.loading import LoadError, load_kata, missing_names, said
+from dojo.loading import LoadError, load_kata, missing_names, said, shown
 from dojo.progress import is_green, load_progress
 from dojo.shown import call_line
 from dojo.values import tensors_in
@@ -32,16 +33,21 @@ def green_parts(left_out: Collection[Kata] = ()) -> Parts:
 
 def learner_part(kata: Kata, seconds: float | None = None) -> SimpleNamespace:
     """The learner's file as a part of the stack; what it raises, or fails to return in time, becomes a UserError."""
+    return watched_part(kata, kata.file, seconds)
+
+
+def watched_part(kata: Kata, file: Path, seconds: float | None = None) -> SimpleNamespace:
+    """Any file as a part of the stack; the worked answer too, where speeds are compared: watching takes time."""
     limit = seconds or SECONDS.get(kata.name, DEFAULT_SECONDS)
     try:
-        module = load_kata(kata, kata.file)
+        module = load_kata(kata, file)
     except LoadError as error:
         raise UserError(str(error)) from error
     if missing := missing_names(kata, module):
-        raise UserError(f"katas/{kata.name}/{kata.name}.py has no {missing[0]}; the contract asks for it.")
+        raise UserError(f"{shown(file)} has no {missing[0]}; the contract asks for it.")
     members: dict[str, Any] = {name: _watched(kata, name, getattr(module, name), limit) for name in kata.functions}
     members |= {name: _watched_class(kata, getattr(module, name), limit) for name in kata.classes}
-    return SimpleNamespace(__file__=str(kata.file), **members)
+    return SimpleNamespace(__file__=str(file), **members)
 
 
 def _watched_class(kata: Kata, original: type, seconds: float) -> type:
@@ -55,8 +61,8 @@ def _watched_class(kata: Kata, original: type, seconds: float) -> type:
 def _watched(kata: Kata, name: str, function: Callable, seconds: float) -> Callable:
     @functools.wraps(function)
     def watched(*args: Any, **kwargs: Any) -> Any:
-        shown = args[1:] if args and type(args[0]).__name__ in kata.classes else args
-        request = Request("call", name, shown, kwargs)
+        given = args[1:] if args and type(args[0]).__name__ in kata.classes else args
+        request = Request("call", name, given, kwargs)
         try:
             with _alarm(seconds):
                 result = function(*args, **kwargs)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import plotext
+from rich.text import Text
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class Outcome:
     sentence: str
 
 
-def chart(title: str, curves: Mapping[str, Sequence[float]], label: str = "step") -> str:
-    """Curves over steps as text, for a terminal of 80 columns."""
+def chart(title: str, curves: Mapping[str, Sequence[float]], label: str = "step") -> Text:
+    """Curves over steps, for a terminal of 80 columns."""
     plotext.clear_figure()
     for name, values in curves.items():
         plotext.plot(range(1, len(values) + 1), values, label=name, marker="braille")
@@ -32,4 +33,4 @@ def chart(title: str, curves: Mapping[str, Sequence[float]], label: str = "step"
     plotext.theme("clear")
     plotext.title(title)
     plotext.xlabel(label)
-    return plotext.build()
+    return Text.from_ansi(plotext.build())

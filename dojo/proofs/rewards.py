@@ -84,7 +84,7 @@ def prove(kata: Kata, console: Console, steps: int = STEPS) -> Outcome:
             policy_gradient(session, model, rows, advantages.flatten())
             optimizer.step(min(1.0, (step + 1) / plan.warmup))
             bar.update(step + 1, reward=rewards_seen[-1])
-    console.print(chart("reward of the samples", {"with your policy loss": rewards_seen}), markup=False)
+    console.print(chart("reward of the samples", {"with your policy loss": rewards_seen}))
     largest = max(abs(yours - reference) for yours, reference in checked.losses)
     first, last = rewards_seen[:4], rewards_seen[-4:]
     before, after = sum(first) / len(first), sum(last) / len(last)

@@ -86,7 +86,7 @@ def prove(kata: Kata, console: Console, steps: int = STEPS) -> Outcome:
         Racer(Parts(**{kata.name: without})),
     ]
     race(racers, steps, kata.name, console)
-    console.print(chart("loss of base training", {"yours": yours.losses, name: bare.losses}), markup=False)
+    console.print(chart("loss of base training", {"yours": yours.losses, name: bare.losses}))
     return verdict(kata, yours, reference, bare, name)
 
 
