@@ -142,7 +142,7 @@ def test_a_green_part_trains_in_d4(checkout: Checkout) -> None:
     assert "Your bpe raised KeyError: 'lost', in train(" in said
     assert "--reference bpe" in said
     assert "Traceback" not in said
-    status, said = checkout.dojo("d4", "--tag", "stopped", "--reference", "bpe", "--set", "base_steps=x", *settings)
+    status, said = checkout.dojo("d4", "--tag", "stopped", "--reference", "bpe", *settings, "--set", "base_steps=x")
     assert status == 2
     assert len(said.strip().splitlines()) == 1
 

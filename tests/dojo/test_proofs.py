@@ -47,8 +47,7 @@ def test_the_answer_holds(name: str, tmp_path: Path) -> None:
     [
         ("bpe", "_t = train\ndef train(word_counts, vocab_size):\n    return _t(word_counts, vocab_size)[:-1]\n"),
         ("rmsnorm", "def rms_norm(x, eps=1e-6):\n    return x / (x.square().sum(-1, keepdim=True) + eps).sqrt()\n"),
-        ("rope", "def apply_rotary(x, cos, sin):\n    return x * 1.0\n"),
-        ("attention", "def causal_attention(q, k, v):\n    return v * 1.0\n"),
+        ("attention", "def causal_attention(q, k, v):\n    return v.square()\n"),
         ("muon", "def muon_step(w, g, b, *, lr, momentum=0.95, steps=5):\n    return w - lr * g, b * 1.0\n"),
         ("loss_mask", "_m = masked_cross_entropy\ndef masked_cross_entropy(l, t, m):\n    return 2 * _m(l, t, m)\n"),
         ("grpo", "_p = policy_loss\ndef policy_loss(l, a, m):\n    return _p(l, a, m) * m.sum() / m.numel()\n"),
