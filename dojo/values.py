@@ -97,11 +97,10 @@ def close(a: Any, b: Any) -> bool:
         if not a.is_floating_point():
             return a.equal(b)
         torch = sys.modules["torch"]
-        rounding = {torch.bfloat16: 1e-2, torch.float16: 2e-3}.get(a.dtype, 1e-4)
         a, b = a.detach().float(), b.detach().float()
         finite = b[torch.isfinite(b)]
         scale = finite.abs().max().item() if finite.numel() else 0.0
-        return torch.allclose(a, b, rtol=rounding, atol=0.1 * rounding * scale, equal_nan=True)
+        return torch.allclose(a, b, rtol=1e-4, atol=1e-5 * scale, equal_nan=True)
     if isinstance(a, float) and isinstance(b, float):
         return a == b or abs(a - b) <= 1e-6 * max(abs(a), abs(b)) or (a != a and b != b)
     return _alike(a, b, close)
