@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import textwrap
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -13,9 +12,9 @@ import pytest
 
 from dojo.curriculum import Kata
 from dojo.diagnosis import diagnose
-from dojo.loading import LoadError, said, shown
+from dojo.loading import LoadError, said
 from dojo.mistakes import Mistake
-from dojo.shown import call_line, compared
+from dojo.shown import call_line, compared, short
 from dojo.student import BrokenPromise, Student
 
 
@@ -111,15 +110,12 @@ def _told(kata: Kata, error: BaseException, student: Student | None, compared_va
         return [*after, *(f"    {line}" for line in compared(*values))]
     if "DID NOT RAISE" in first:
         wanted = first.removeprefix("DID NOT RAISE").strip(" <>").replace("class ", "").strip("'")
-        came = f"came back: {_result(last)}" if last is not None else ""
+        came = f"came back: {short(last.outcome.value)}" if last is not None else ""
         return [*after, f"    expected {wanted}; {came}"]
+    if first.startswith("Regex pattern"):
+        rest = [line.strip() for line in str(error).strip().split("\n")[1:3]]
+        return [*after, "    the error does not name what is wrong:", *(f"    {line}" for line in rest)]
     return [*after, f"    {first}"]
-
-
-def _result(last: Any) -> str:
-    from dojo.shown import short
-
-    return short(last.outcome.value)
 
 
 def _from_assert_close(trace: TracebackType | None) -> tuple[Any, Any] | None:
@@ -131,14 +127,3 @@ def _from_assert_close(trace: TracebackType | None) -> tuple[Any, Any] | None:
             found = frame.f_locals["actual"], frame.f_locals["expected"]
         trace = trace.tb_next
     return found
-
-
-def own_frames(error: BaseException, file: Path) -> list[str]:
-    """The lines of a file that an error came through."""
-    import traceback
-
-    return [
-        f"{shown(file)}, line {frame.lineno}: {frame.line}"
-        for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename == str(file)
-    ]

@@ -97,7 +97,7 @@ def refuse(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["d4", "--seed"], ["--seed", "requires an argument"]),
         (["d4", "--from", "nowhere"], ["--from", "'nowhere'", "'tokenizer', 'base', 'mid', 'sft', 'rl'"]),
         (["d4", "--from", "report"], ["--from", "'report'"]),
-        (["d4", "--from", "base"], ["There is no run 'd4'", "--from"]),
+        (["d4", "--from", "base", "--set", "depth=2"], ["There is no run 'd4'", "--from"]),
         (["d4", "--set", "base_steps"], ["NAME=VALUE", "'base_steps'"]),
         (["d4", "--set", "steps=1"], ["'steps'"]),
         (["d4", "--set", "=1"], ["''"]),

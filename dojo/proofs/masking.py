@@ -64,7 +64,7 @@ def prove(kata: Kata, console: Console, steps: int = STEPS) -> Outcome:
             bar.update(step + 1, loss=yours.losses[-1])
     same_rows = yours.ids.equal(reference.ids) and yours.mask.equal(reference.mask)
     difference = max(abs(a - b) for a, b in zip(yours.losses, reference.losses, strict=True))
-    console.print(chart("loss of fine-tuning", {"yours": yours.losses}))
+    console.print(chart("loss of fine-tuning", {"yours": yours.losses, "the reference's": reference.losses}))
     chat = next((i for i, row in enumerate(yours.mask) if not row.all()), 0)  # the others are plain text
     share = yours.mask.float().mean().item()
     ratio = median(a / b for a, b in zip(yours.seconds, reference.seconds, strict=True))

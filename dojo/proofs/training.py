@@ -86,7 +86,9 @@ def prove(kata: Kata, console: Console, steps: int = STEPS) -> Outcome:
         Racer(Parts(**{kata.name: without})),
     ]
     race(racers, steps, kata.name, console)
-    console.print(chart("loss of base training", {"yours": yours.losses, name: bare.losses}))
+    console.print(
+        chart("loss of base training", {"yours": yours.losses, "the reference's": reference.losses, name: bare.losses})
+    )
     return verdict(kata, yours, reference, bare, name)
 
 

@@ -197,6 +197,15 @@ def test_code_that_goes_wrong(checkout: Checkout, line: str, sentence: str) -> N
     assert (checkout.root / "katas" / "bpe" / "README.md").exists()
 
 
+def test_an_error_that_names_nothing(checkout: Checkout) -> None:
+    """a ValueError without the argument's name is shown beside what it should name"""
+    source = ANSWER.replace('raise ValueError(f"vocab_size', 'raise ValueError(f"it')
+    assert source != ANSWER
+    said = " ".join(checkout.kata(source)[1].split())
+    assert "the error does not name what is wrong:" in said
+    assert "vocab_size" in said
+
+
 def test_tracebacks_for_those_who_ask(checkout: Checkout) -> None:
     """--tb=long is pytest's own"""
     source = f"{ANSWER}\n\ndef merge(ids, pair, new_id):\n    return [][3]\n"

@@ -90,6 +90,18 @@ def test_through_another_process(kata: Kata) -> None:
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.parametrize("name", ["bpe", "tools"])
+def test_no_torch_where_none_is_needed(name: str) -> None:
+    """the katas about text answer sooner than torch can be imported, also when they fail"""
+    run = f"pytest.main(['katas/{name}', '-q', '-x', '--impl', sys.argv[1]])"
+    code = f"import sys, pytest; {run}; print(sorted(sys.modules))"
+    for implementation in ("reference", f"mistake:{mistakes_of(next(k for k in KATAS if k.name == name))[0].name}"):
+        done = subprocess.run([sys.executable, "-c", code, implementation], cwd=ROOT, capture_output=True, text=True)
+        assert "'dojo.plugin'" in done.stdout
+        assert "'torch'" not in done.stdout
+        assert "'hypothesis'" not in done.stdout
+
+
 def test_every_test_has_a_sentence(kata: Kata) -> None:
     """what a learner reads first is the docstring of a test: one sentence, begun small, without a period"""
     import ast
