@@ -1,10 +1,11 @@
 """What rms_norm must do, from easy to hard. `student` is the implementation under test."""
 
+import math
+from random import Random
+
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from katas.close import assert_close
 
@@ -105,16 +106,13 @@ def test_any_number_of_axes(student, shape):
     assert_close(student.rms_norm(x, eps=0.25), expected, rtol=RTOL, atol=0)
 
 
-@settings(derandomize=True, deadline=None, database=None, max_examples=30)
-@given(
-    shape=st.lists(st.integers(1, 5), min_size=1, max_size=4),
-    scale=st.sampled_from([1.0, 1e-3, 1e3]),
-    eps=st.sampled_from([1e-6, 0.0, 1e-3, 3.0]),
-)
-def test_agrees_with_the_worked_answer(student, reference, shape, scale, eps):
+def test_agrees_with_the_worked_answer(student, reference):
     """on any shape, at any scale and with any eps you agree with the worked answer"""
-    x = numbers(*shape) * scale
-    assert_close(student.rms_norm(x, eps), reference.rms_norm(x, eps), rtol=RTOL, atol=0)
+    rng = Random(2)
+    shapes = [[rng.randint(1, 5) for _ in range(rng.randint(1, 4))] for _ in range(30)]
+    for shape in sorted(shapes, key=math.prod):  # the smallest first: the first one that fails is easy to read
+        x, eps = numbers(*shape) * rng.choice([1.0, 1e-3, 1e3]), rng.choice([1e-6, 0.0, 1e-3, 3.0])
+        assert_close(student.rms_norm(x, eps), reference.rms_norm(x, eps), rtol=RTOL, atol=0)
 
 
 @pytest.mark.parametrize(
