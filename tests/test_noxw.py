@@ -145,6 +145,19 @@ def test_interrupted_setup_is_started_over(checkout: Checkout, signal_name: str,
     assert checkout.calls() == ["venv", "pip install", "nox"]
 
 
+def test_linked_environment_is_not_emptied(checkout: Checkout) -> None:
+    """Where .venv is a link to another environment, which the set-up would empty, noxw refuses in one sentence."""
+    other = checkout.root.parent / "other"
+    other.mkdir()
+    (other / "precious").touch()
+    (checkout.root / ".venv").symlink_to(other)
+    result = checkout.noxw("-s", "d4")
+    assert result.returncode == 2
+    assert f".venv is a link to {other}" in result.stderr
+    assert (other / "precious").exists()
+    assert checkout.calls() == []
+
+
 def test_failing_pip_is_told_in_one_sentence(checkout: Checkout) -> None:
     """When pip fails the status is 2, one line quotes its error and names the log; the next call goes on."""
     result = checkout.noxw("-l", PIP_DOES="echo Collecting torch; echo 'ERROR: no route to host'; exit 1")
