@@ -11,7 +11,7 @@ from typing import Any
 
 from dojo.curriculum import Kata
 from dojo.executor import Executor, Outcome, Request
-from dojo.loading import LoadError, load, load_kata
+from dojo.loading import LoadError, load_kata
 from dojo.mistakes import Mistake, build, mistakes_of
 from dojo.student import Entry
 from dojo.values import close
@@ -33,8 +33,8 @@ def diagnose(kata: Kata, stories: list[list[Entry]], seconds: float) -> list[Mis
         mistakes = mistakes_of(kata)
     except LoadError:
         return []
-    answer = _executor(kata, load_kata(kata, kata.answer))
-    wrong = [story for story in stories if not _agrees(answer, story)]
+    answer = Executor(kata, load_kata(kata, kata.answer))
+    wrong = [story for story in stories if not agrees(answer, story)]
     if not wrong:
         return []
     others = [story for story in stories if not any(story is one for one in wrong)]
@@ -43,22 +43,17 @@ def diagnose(kata: Kata, stories: list[list[Entry]], seconds: float) -> list[Mis
     asked = {entry.request.name for story in wrong for entry in story}
     # those of the functions that went wrong come first; another function's mistake may be behind it all the same
     for mistake in sorted(mistakes, key=lambda mistake: not asked & set(mistake.replaced)):
-        executor = _executor(kata, build(kata, mistake))
+        executor = Executor(kata, build(kata, mistake))
         with _alarm(end - time.process_time()) as too_late:
             # the wrong ones first, from the last, which is where the test stopped: most mistakes fall there
-            if all(_agrees(executor, story) for story in [*reversed(wrong), *others]):
+            if all(agrees(executor, story) for story in [*reversed(wrong), *others]):
                 found.append(mistake)
         if too_late:
             break
     return found
 
 
-def _executor(kata: Kata, module: Any) -> Executor:
-    codecs = kata.folder / "codecs.py"
-    return Executor(kata, module, load(codecs, f"dojo_codecs_{kata.name}") if codecs.exists() else None)
-
-
-def _agrees(executor: Executor, story: list[Entry]) -> bool:
+def agrees(executor: Executor, story: list[Entry]) -> bool:
     """Put the requests of a story to another implementation: does it answer as the student's did?"""
     objects: dict[int, int] = {}
     tapes: dict[int, int] = {}

@@ -17,6 +17,7 @@ from typing import Any
 from dojo.contract import parameter
 from dojo.curriculum import Kata
 from dojo.guard import guarded
+from dojo.loading import load_codecs
 from dojo.values import PLAIN, Codec, Handle, copied, is_tensor, mapped, mutables_in, same, tensors_in
 
 
@@ -64,8 +65,8 @@ class Outcome:
 class Executor:
     """One implementation of a kata, ready for requests."""
 
-    def __init__(self, kata: Kata, module: ModuleType, codecs: ModuleType | None = None) -> None:
-        self._kata, self._module, self._codecs = kata, module, codecs
+    def __init__(self, kata: Kata, module: ModuleType) -> None:
+        self._kata, self._module, self._codecs = kata, module, load_codecs(kata)
         self._objects: list[Any] = []
         self._codec_calls: list[list[tuple[str, list]]] = []  # one list per object
         self._tapes: dict[int, tuple[list, list]] = {}  # outputs and inputs of calls that gradients may be asked of
@@ -94,7 +95,7 @@ class Executor:
         return getattr(target, request.name)(*args, **kwargs)
 
     def _entered(self, action: Callable[[], Any], request: Request) -> Outcome:
-        with _odd_globals() if request.odd else contextlib.nullcontext(), guarded(self._module.__file__):
+        with odd_globals() if request.odd else contextlib.nullcontext(), guarded(self._module.__file__):
             try:
                 return Outcome(action())
             except (Exception, SystemExit) as error:
@@ -209,7 +210,7 @@ def _frames(error: BaseException, file: str | None) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def _odd_globals() -> Iterator[None]:
+def odd_globals() -> Iterator[None]:
     """Every global that a part must not depend on has an unusual value."""
     torch = sys.modules["torch"]
     dtype = torch.get_default_dtype()

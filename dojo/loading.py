@@ -57,10 +57,18 @@ def said(error: BaseException) -> str:
 
 
 def load_kata(kata: Kata, path: Path) -> ModuleType:
-    """Load an implementation of a kata; `path` is any file, such as the learner's or the worked answer."""
-    return load(path, f"dojo_{kata.name}_{abs(hash(str(path)))}")
+    """Load an implementation of a kata; `path` is any file, such as the learner's or the worked answer.
+
+    Raises:
+        LoadError: the file cannot be used, or lacks a name of the contract.
+    """
+    module = load(path, f"dojo_{kata.name}_{abs(hash(str(path)))}")
+    if missing := [name for name in kata.names if not callable(getattr(module, name, None))]:
+        raise LoadError(f"{shown(path)} has no {' and no '.join(missing)}; the contract asks for it.")
+    return module
 
 
-def missing_names(kata: Kata, module: ModuleType) -> list[str]:
-    """Names of the contract that a module lacks, or that are nothing to be called."""
-    return [name for name in kata.names if not callable(getattr(module, name, None))]
+def load_codecs(kata: Kata) -> ModuleType | None:
+    """The functions that stand in for callables in a kata's tests, where it has such."""
+    file = kata.folder / "codecs.py"
+    return load(file, f"dojo_codecs_{kata.name}") if file.exists() else None

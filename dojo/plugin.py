@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from dojo.curriculum import KATAS, Kata, kata_of
 from dojo.executor import Executor
 from dojo.failure import Failure, failure_of, sentence_of
-from dojo.loading import LoadError, load, load_kata, missing_names, shown
+from dojo.loading import LoadError, load_kata
 from dojo.progress import record_run
 from dojo.shown import shortened
 from dojo.student import Student, Trace
@@ -21,6 +22,7 @@ from dojo.worker import Worker
 
 FAILURES = pytest.StashKey[dict[str, list[Failure]]]()
 PASSED = pytest.StashKey[dict[str, dict[str, bool]]]()  # per kata and test, stretch goals left out
+COLLECTED = pytest.StashKey[Counter[str]]()  # tests per kata that a run is to make, stretch goals left out
 TOLD_HERE = pytest.StashKey[bool]()  # the failures are told by this plugin, not by pytest
 DIAGNOSIS_SECONDS = 1.0
 COMPARED = pytest.StashKey[tuple | None]()
@@ -36,7 +38,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="WHAT",
         help="test another implementation than the learner's file: reference, a file, or mistake:NAME",
     )
-
     group.addoption("--apart", action="store_true", help="run the student's code in a process of its own")
 
 
@@ -51,6 +52,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Where only katas are tested, and nobody asked for a style of tracebacks, the plugin tells what failed."""
     config = session.config
+    config.stash[COLLECTED] = Counter(
+        kata.name for item in session.items if (kata := kata_of(item.path)) and not item.get_closest_marker("stretch")
+    )
     if config.getoption("--apart"):  # started here, where no test's time is running yet
         for kata in dict.fromkeys(filter(None, map(_kata_or_none, session.items))):
             config.stash[WORKERS][kata.name] = _worker(kata, config.getoption("--impl"))
@@ -93,9 +97,7 @@ def student(request: pytest.FixtureRequest) -> Student:
         if isinstance(worker, LoadError):
             raise worker
         return Student(kata, worker.run)
-    codecs = kata.folder / "codecs.py"
-    module = _implementation(kata, wanted)
-    return Student(kata, Executor(kata, module, load(codecs, "dojo_codecs") if codecs.exists() else None).run)
+    return Student(kata, Executor(kata, _implementation(kata, wanted)).run)
 
 
 def _file(kata: Kata, wanted: str | None) -> Path:
@@ -111,11 +113,7 @@ def _implementation(kata: Kata, wanted: str | None) -> ModuleType:
             if mistake.name == name:
                 return build(kata, mistake)
         raise LoadError(f"kata {kata.label} knows no mistake {name}.")
-    path = _file(kata, wanted)
-    module = load_kata(kata, path)
-    if missing := missing_names(kata, module):
-        raise LoadError(f"{shown(path)} has no {' and no '.join(missing)}; the contract asks for it.")
-    return module
+    return load_kata(kata, _file(kata, wanted))
 
 
 @pytest.fixture(scope="module")
@@ -177,9 +175,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     for kata in KATAS:
         if results := config.stash[PASSED].get(kata.name):
             failures = config.stash[FAILURES].get(kata.name, [])
-            own = config.getoption("--impl") is None
+            own, total = config.getoption("--impl") is None, config.stash[COLLECTED][kata.name]
             terminalreporter.write_line("")
-            terminalreporter.write_line(summary(kata, sum(results.values()), len(results), failures, own))
+            terminalreporter.write_line(summary(kata, sum(results.values()), total, failures, own))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

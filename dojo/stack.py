@@ -12,7 +12,7 @@ from typing import Any
 
 from dojo.curriculum import KATAS, Kata
 from dojo.executor import Request
-from dojo.loading import LoadError, load_kata, missing_names, said, shown
+from dojo.loading import LoadError, load_kata, said
 from dojo.progress import is_green, load_progress
 from dojo.shown import call_line
 from dojo.values import tensors_in
@@ -43,8 +43,6 @@ def watched_part(kata: Kata, file: Path, seconds: float | None = None) -> Simple
         module = load_kata(kata, file)
     except LoadError as error:
         raise UserError(str(error)) from error
-    if missing := missing_names(kata, module):
-        raise UserError(f"{shown(file)} has no {missing[0]}; the contract asks for it.")
     members: dict[str, Any] = {name: _watched(kata, name, getattr(module, name), limit) for name in kata.functions}
     members |= {name: _watched_class(kata, getattr(module, name), limit) for name in kata.classes}
     return SimpleNamespace(__file__=str(file), **members)

@@ -32,9 +32,9 @@ class Trace:
     made, belongs together.
     """
 
-    def __init__(self, calls: int = 200, families: int = 40) -> None:
-        self.calls: deque[list[Entry]] = deque(maxlen=calls)  # a call, and the gradients asked of it
-        self.families: deque[list[Entry]] = deque(maxlen=families)
+    def __init__(self) -> None:
+        self.calls: deque[list[Entry]] = deque(maxlen=200)  # a call, and the gradients asked of it
+        self.families: deque[list[Entry]] = deque(maxlen=40)
         self.last: Entry | None = None
         self._of_tape: dict[int, list[Entry]] = {}
         self._of_object: dict[int, list[Entry]] = {}

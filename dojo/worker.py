@@ -10,7 +10,7 @@ from typing import IO
 
 from dojo.curriculum import ROOT, Kata, find_kata
 from dojo.executor import Executor, Outcome, Request
-from dojo.loading import LoadError, load, load_kata, missing_names, shown
+from dojo.loading import LoadError, load_kata
 from dojo.wire import WireError, receive, send
 
 STARTER = "import sys; sys.path.insert(0, sys.argv[1]); from dojo.worker import serve; serve(*sys.argv[2:])"
@@ -56,11 +56,7 @@ def serve(name: str, file: str) -> None:
     kata = find_kata(name)
     assert kata is not None
     try:
-        module = load_kata(kata, Path(file))
-        if missing := missing_names(kata, module):
-            raise LoadError(f"{shown(Path(file))} has no {' and no '.join(missing)}; the contract asks for it.")
-        codecs = kata.folder / "codecs.py"
-        executor = Executor(kata, module, load(codecs, "dojo_codecs") if codecs.exists() else None)
+        executor = Executor(kata, load_kata(kata, Path(file)))
     except LoadError as error:
         send(outcomes, str(error))
         return

@@ -106,7 +106,7 @@ def test_file_names_say_something(files: list[Path]) -> None:
 
 
 def test_files_stay_small(files: list[Path]) -> None:
-    """A Python file that is no collection has at most 350 lines; nothing but the checkpoints is larger than 1 MB."""
+    """A Python file has at most 350 lines, a kata's tests or mistakes 750; only checkpoints are larger than 1 MB."""
     others = [file for file in files if not file.is_relative_to(ROOT / "checkpoints")]
     assert broken(others, lambda file: file.stat().st_size > 1_000_000) == {}
     assert sum(file.stat().st_size for file in files if file not in others) <= 40_000_000
@@ -115,6 +115,7 @@ def test_files_stay_small(files: list[Path]) -> None:
         file for file in python_files(files) if "tests" not in file.parts and not file.name.startswith(collections)
     ]
     assert broken(sources, lambda file: len(file.read_bytes().splitlines()) > 350) == {}
+    assert broken(python_files(files, "katas"), lambda file: len(file.read_bytes().splitlines()) > 750) == {}
 
 
 def test_sessions_introduce_themselves() -> None:

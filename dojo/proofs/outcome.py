@@ -24,7 +24,7 @@ class Outcome:
     sentence: str
 
 
-def chart(title: str, curves: Mapping[str, Sequence[float]], label: str = "step") -> Text:
+def chart(title: str, curves: Mapping[str, Sequence[float]]) -> Text:
     """Curves over steps, for a terminal of 80 columns."""
     plotext.clear_figure()
     for name, values in curves.items():
@@ -32,5 +32,5 @@ def chart(title: str, curves: Mapping[str, Sequence[float]], label: str = "step"
     plotext.plot_size(76, 15)
     plotext.theme("clear")
     plotext.title(title)
-    plotext.xlabel(label)
+    plotext.xlabel("step")
     return Text.from_ansi(plotext.build())

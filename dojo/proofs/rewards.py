@@ -14,15 +14,13 @@ from dojo.proofs.outcome import Outcome, chart
 from dojo.proofs.session import proof_session
 from dojo.stack import learner_part
 from reference.engine import Sampling
-from reference.evaluate import completion_text
 from reference.optim import MuonAdamW, Rates
 from reference.parts import Parts
 from reference.parts.provenance import counted
 from reference.presets import D4
 from reference.progress import StageProgress
 from reference.shipped import shipped_model
-from reference.stages.rl import choose, policy_gradient, practice
-from reference.tasks.gsm8k import same_final_number
+from reference.stages.rl import choose, policy_gradient, practice, rewards_of
 
 STEPS = 16
 TOLERANCE = 1e-4  # of the largest value: sums over a thousand tokens in another order
@@ -72,12 +70,7 @@ def prove(kata: Kata, console: Console, steps: int = STEPS) -> Outcome:
             chosen = choose(problems, plan.prompts, Random(f"proof {step}"))
             sampling = Sampling(plan.max_tokens, temperature=1.0, seed=step)
             completions = engine.complete([prompt for prompt, _ in chosen], sampling, plan.samples)
-            rewards = torch.tensor(
-                [
-                    [float(same_final_number(gold, completion_text(session.tokenizer, c))) for c in group]
-                    for (_, gold), group in zip(chosen, completions, strict=True)
-                ]
-            )  # (prompts, samples)
+            rewards = rewards_of(session.tokenizer, [gold for _, gold in chosen], completions)  # (prompts, samples)
             rewards_seen.append(rewards.mean().item())
             advantages = parts.grpo.advantages(rewards)
             rows = [(prompt, c) for (prompt, _), group in zip(chosen, completions, strict=True) for c in group]

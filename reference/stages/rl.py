@@ -27,6 +27,7 @@ from reference.stages.session import Session
 from reference.stages.training import Plan, train
 from reference.tasks.gsm8k import same_final_number
 from reference.tasks.task import exchange
+from reference.tokenizer import Tokenizer
 
 POOL = 4000  # practice problems
 LENGTHS = 4  # prompt lengths per step: prompts of one length are sampled in one batch
@@ -52,12 +53,7 @@ def train_stage(session: Session) -> None:
         prompts = [prompt for prompt, _ in chosen]
         sampling = Sampling(plan.max_tokens, temperature=1.0, seed=session.seed * 1_000_003 + step)
         completions = engine.complete(prompts, sampling, plan.samples)
-        rewards = torch.tensor(
-            [
-                [float(same_final_number(gold, completion_text(tokenizer, c))) for c in group]
-                for (_, gold), group in zip(chosen, completions, strict=True)
-            ]
-        )  # (prompts, samples)
+        rewards = rewards_of(tokenizer, [gold for _, gold in chosen], completions)  # (prompts, samples)
         advantages = parts.grpo.advantages(rewards)
         facts = {"reward": rewards.mean().item(), "solved_by_any": rewards.amax(1).mean().item()}
         telling = [i for i in range(len(prompts)) if advantages[i].any()]  # the others have nothing to say
@@ -100,6 +96,16 @@ def choose(problems: dict[int, list[tuple[list[int], str]]], count: int, rng: Ra
     lengths = [length for length, group in problems.items() if len(group) >= each]
     drawn = rng.choices(lengths, [len(problems[length]) for length in lengths], k=LENGTHS)
     return [problem for length in drawn for problem in rng.sample(problems[length], each)][:count]
+
+
+def rewards_of(tokenizer: Tokenizer, golds: list[str], completions: list[list[Completion]]) -> Tensor:
+    """(prompts, samples) float32: 1 where a completion ends in the number of its prompt's worked answer, else 0."""
+    return torch.tensor(
+        [
+            [float(same_final_number(gold, completion_text(tokenizer, c))) for c in group]
+            for gold, group in zip(golds, completions, strict=True)
+        ]
+    )
 
 
 def policy_gradient(

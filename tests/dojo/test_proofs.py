@@ -39,7 +39,8 @@ def test_the_answer_holds(name: str, tmp_path: Path) -> None:
     assert "calls of your code: " in told
     assert "calls of your code: 0" not in told
     assert len(outcome.sentence) > 20
-    assert name not in ("rope", "muon", "loss_mask", "grpo") or "yours" in printed or "reward" in printed
+    charts = {"training": "the reference's", "masking": "the reference's", "rewards": "with your policy loss"}
+    assert charts.get(PROOFS[name], "") in printed
 
 
 @pytest.mark.parametrize(

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import pytest
-import torch
+
+from dojo.executor import odd_globals as unusual
 
 
 @pytest.fixture
 def odd_globals() -> Callable[[], AbstractContextManager[None]]:
     """Inside `with odd_globals():` every global that a part must not depend on has an unusual value."""
-
-    @contextmanager
-    def odd() -> Iterator[None]:
-        dtype = torch.get_default_dtype()
-        torch.set_default_dtype(torch.float64)
-        try:
-            # on the meta device nothing has a value: a tensor made there by default would not go unnoticed
-            with torch.device("meta"), torch.autocast("cpu", dtype=torch.bfloat16):
-                yield
-        finally:
-            torch.set_default_dtype(dtype)
-
-    return odd
+    return unusual
