@@ -17,6 +17,7 @@ from reference.errors import UserError
 from reference.model import GPT, GPTConfig
 from reference.optim import MuonAdamW, Rates
 from reference.parts import Parts
+from reference.sizes import flops_per_token
 
 BATCHES = (8, 16, 32)
 TURN_ROWS = 32  # rows of one turn: 4 updates at batch 8, 1 at batch 32
@@ -108,13 +109,6 @@ class MatrixProducts:
         return 0.0
 
 
-def flops_per_token(model: GPT) -> int:
-    """Of the forward and the backward pass: 6 (N - N_wte) + 12 L H D T."""
-    config = model.config
-    matrices = sum(p.numel() for name, p in model.named_parameters() if "wte" not in name)
-    return 6 * matrices + 12 * config.n_layer * config.n_head * config.head_dim * config.sequence_len
-
-
 def batches(config: GPTConfig, batch: int, rows: int = TURN_ROWS) -> list[tuple[Tensor, Tensor]]:
     """The ids and targets, (batch, T) each, of rows of random tokens: the same rows whatever the batch."""
     generator = torch.Generator().manual_seed(0)
@@ -171,7 +165,8 @@ def contenders(start: GPT) -> dict[str, dict[str, Callable[[], Turn]]]:
 def measure(rounds: int, seconds: float) -> dict[str, Any]:
     """Choose, play, print; see bench._rounds.command."""
     start = d4_model()
-    config, flops = start.config, flops_per_token(start)
+    config = start.config
+    flops = flops_per_token(config)
     say(f"Training steps of {config}: {flops / 1e6:.1f} MFLOP per token, 6 (N - N_wte) + 12 L H D T.")
     pair = Ours(start, torch.float32), Transformers(start, torch.float32, ATTENTIONS[0])
     say(check_same_work(*pair, *batches(config, BATCHES[0])[0]))

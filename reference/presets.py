@@ -9,6 +9,7 @@ from typing import Any
 from reference.errors import UserError
 from reference.model import GPTConfig
 from reference.optim import Rates
+from reference.sizes import UPDATE_TOKENS, training_steps
 from reference.tokenizer import SMALLEST_VOCABULARY
 
 
@@ -18,15 +19,17 @@ class ChatPlan:
 
     Attributes:
         steps: updates.
-        rate: what all base learning rates are multiplied with; they fall linearly to 0.
+        rate: what all base learning rates are multiplied with.
         base_share: the share of rows that are base documents, so that what stands only there is not forgotten.
         two_step_examples: different worked two-step problems per kind of reasoning.
+        warmdown: the last share of the steps, in which the rates fall linearly to 0.
     """
 
     steps: int
     rate: float
     base_share: float
     two_step_examples: int
+    warmdown: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,11 @@ class RLPlan:
 
 @dataclass(frozen=True)
 class Preset:
-    """Everything that defines a run but its seed, data and parts."""
+    """Everything that defines a run but its seed, data and parts.
+
+    `curriculum` says what it is taught after base training: "primer", the generated world, or "hub", the data sets of
+    reference/data/hub.py.
+    """
 
     name: str
     depth: int
@@ -68,6 +75,9 @@ class Preset:
     answer_tokens: int  # the longest answer that evaluation waits for
     judged_examples: int  # at most so many per task
     head_dim: int = 128
+    base_evaluations: int = 4  # of the bits per byte, spread over base training, and one at its end
+    validation_updates: int = 4  # read for one of them: as much held-out text as so many updates train on
+    curriculum: str = "primer"
 
     def model_config(self, vocab_size: int) -> GPTConfig:
         """The model of this depth: width 64 * depth, in equal heads of at most head_dim columns.
@@ -105,10 +115,45 @@ D4 = Preset(
     judged_examples=256,
 )
 
-PRESETS = {preset.name: preset for preset in (D4,)}
+
+def at_scale(depth: int) -> Preset:
+    """The preset of any depth for GPUs: nanochat's, on real data."""
+    preset = Preset(
+        name=f"d{depth}",
+        depth=depth,
+        vocab_size=65_536,
+        sequence_len=2048,
+        batch_rows=UPDATE_TOKENS // 2048,
+        tokenizer_characters=2_000_000_000,
+        base_steps=1,
+        base_warmdown=0.2,
+        mid=ChatPlan(steps=770, rate=1.0, base_share=0.0, two_step_examples=0, warmdown=0.2),  # 404 million tokens
+        sft=ChatPlan(steps=701, rate=0.02, base_share=0.0, two_step_examples=0),
+        rl=RLPlan(
+            steps=467,  # 16 of GSM8K's 7,473 training problems a step
+            prompts=16,
+            samples=16,
+            max_tokens=256,
+            rates=Rates(0.05, 0.05, 0.05),
+            warmup=1,
+            rehearsal_rows=0,
+            rehearsal_weight=0.0,
+        ),
+        answer_tokens=512,
+        judged_examples=1_000_000,
+        validation_updates=20,
+        curriculum="hub",
+    )
+    steps = training_steps(preset.model_config(preset.vocab_size))
+    return replace(preset, base_steps=max(1, steps), base_evaluations=max(1, steps // 250))
+
+
+PRESETS = {preset.name: preset for preset in (D4, *map(at_scale, (8, 12, 20, 26, 32)))}
 LIMITS: dict[str, tuple[float, float]] = {  # all others: whole numbers from 1, numbers from 0, to a billion
     "vocab_size": (SMALLEST_VOCABULARY, 1e9),
+    "tokenizer_characters": (1, 1e12),
     "base_warmdown": (0, 1),
+    "warmdown": (0, 1),
     "base_share": (0, 1),
     "two_step_examples": (0, 1e9),
     "prompts": (1, 512),  # some length of prompt has to occur a quarter as often among the practice problems

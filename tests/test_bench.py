@@ -18,6 +18,7 @@ from reference.engine import Engine
 from reference.errors import UserError
 from reference.model import GPT, GPTConfig
 from reference.parts import Parts
+from reference.sizes import flops_per_token
 from reference.tokenizer import Tokenizer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,7 +43,7 @@ def test_the_formula_counts_our_step(start: GPT, data: tuple[torch.Tensor, torch
     """PyTorch's own counter finds in our forward and backward pass the FLOPs that the formula promises."""
     with FlopCounterMode(display=False) as counter:
         start.loss(*data).backward()
-    assert counter.get_total_flops() == train.flops_per_token(start) * BATCH * CONFIG.sequence_len
+    assert counter.get_total_flops() == flops_per_token(CONFIG) * BATCH * CONFIG.sequence_len
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -53,7 +54,7 @@ def test_the_roof_has_the_flops_of_the_formula(
     products = train.MatrixProducts(CONFIG, BATCH, dtype)
     with FlopCounterMode(display=False) as counter:
         products.step(*data)
-    assert counter.get_total_flops() == train.flops_per_token(start) * BATCH * CONFIG.sequence_len
+    assert counter.get_total_flops() == flops_per_token(CONFIG) * BATCH * CONFIG.sequence_len
 
 
 def test_the_products_are_those_of_a_linear_map() -> None:
