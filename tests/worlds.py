@@ -1,0 +1,60 @@
+"""Several processes on this machine that talk through gloo, as torchrun would start them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from reference.distributed import World, joined_world
+
+Work = Callable[[World], dict[str, Tensor]]
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def in_world(size: int, work: Work, folder: Path) -> list[dict[str, Tensor]]:
+    """What `work` returns in each process of a world, by rank. An exception in one of them is an error here."""
+    port = str(free_port())
+    children = [
+        multiprocessing.get_context("fork").Process(target=_member, args=(rank, size, port, work, folder))
+        for rank in range(size)
+    ]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(60)
+        child.kill()
+        child.join()
+    assert [child.exitcode for child in children] == [0] * size
+    return [safetensors.torch.load_file(folder / f"of_{rank}.safetensors") for rank in range(size)]
+
+
+def _member(rank: int, size: int, port: str, work: Work, folder: Path) -> None:
+    torch.set_num_threads(1)  # the threads of the parent are not in the child, which would wait for them for ever
+    os.environ |= {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(size),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+    }
+    try:
+        with joined_world("cpu") as world:
+            tensors = {name: tensor.clone() for name, tensor in work(world).items()}
+        safetensors.torch.save_file(tensors, folder / f"of_{rank}.safetensors")
+    except BaseException:
+        traceback.print_exc()
+        sys.exit(1)
