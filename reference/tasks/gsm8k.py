@@ -9,6 +9,10 @@ from __future__ import annotations
 import re
 from itertools import cycle
 
+from reference.data.hub import Hub
+from reference.data.lazy import Lazy
+from reference.tasks.task import Example, Task, exchange
+
 _ANNOTATION = re.compile(r"<<([^<>]+)=([^<>=]+)>>")
 _FINAL = re.compile(r"#### (-?[0-9.,]+)")
 
@@ -32,3 +36,14 @@ def final_number(text: str) -> str | None:
 def same_final_number(gold: str, completion: str) -> bool:
     """Does the completion end in the gold answer's number? Compared as strings, as the data set's authors do."""
     return final_number(completion) is not None and final_number(completion) == final_number(gold)
+
+
+def gsm8k(hub: Hub, split: str) -> Task:
+    """Word problems: split train (7,473) or test (1,319)."""
+    rows = hub.rows("openai/gsm8k", "main", split)
+
+    def read(i: int) -> Example:
+        question, answer = rows[i]["question"], rows[i]["answer"]
+        return Example(exchange(question, answer_parts(answer)), answer)
+
+    return Task("gsm8k", Lazy(len(rows), read), same_final_number)
