@@ -1,11 +1,14 @@
-"""The names of a contract's parameters, read from the worked answer without running it."""
+"""The names of a contract's parameters, read from the worked answer without running it, and whom it is put to."""
 
 from __future__ import annotations
 
 import ast
 import functools
+from types import ModuleType
 
 from dojo.curriculum import Kata
+from dojo.executor import Executor, name_of
+from dojo.loading import load_codecs
 
 
 @functools.cache
@@ -29,5 +32,9 @@ def _names(function: ast.FunctionDef) -> tuple[str, ...]:
 
 def parameter(kata: Kata, function: str, index: int) -> str:
     """The name of a function's parameter no. `index`, counted from 0."""
-    names = parameters(kata).get(function, ())
-    return names[index] if index < len(names) else f"argument {index + 1}"
+    return name_of(parameters(kata).get(function, ()), index)
+
+
+def executor_of(kata: Kata, module: ModuleType) -> Executor:
+    """An implementation in this process, ready for requests."""
+    return Executor(kata, module, load_codecs(kata), parameters(kata))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from dojo.contract import executor_of
 from dojo.curriculum import Kata
 from dojo.executor import Executor, Outcome, Request
 from dojo.loading import LoadError, load_kata
@@ -33,7 +34,7 @@ def diagnose(kata: Kata, stories: list[list[Entry]], seconds: float) -> list[Mis
         mistakes = mistakes_of(kata)
     except LoadError:
         return []
-    answer = Executor(kata, load_kata(kata, kata.answer))
+    answer = executor_of(kata, load_kata(kata, kata.answer))
     wrong = [story for story in stories if not agrees(answer, story)]
     if not wrong:
         return []
@@ -43,7 +44,7 @@ def diagnose(kata: Kata, stories: list[list[Entry]], seconds: float) -> list[Mis
     asked = {entry.request.name for story in wrong for entry in story}
     # those of the functions that went wrong come first; another function's mistake may be behind it all the same
     for mistake in sorted(mistakes, key=lambda mistake: not asked & set(mistake.replaced)):
-        executor = Executor(kata, build(kata, mistake))
+        executor = executor_of(kata, build(kata, mistake))
         with _alarm(end - time.process_time()) as too_late:
             # the wrong ones first, from the last, which is where the test stopped: most mistakes fall there
             if all(agrees(executor, story) for story in [*reversed(wrong), *others]):

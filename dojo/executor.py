@@ -9,15 +9,13 @@ from __future__ import annotations
 import contextlib
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
-from dojo.contract import parameter
 from dojo.curriculum import Kata
 from dojo.guard import guarded
-from dojo.loading import load_codecs
 from dojo.values import PLAIN, Codec, Handle, copied, is_tensor, mapped, mutables_in, same, tensors_in
 
 
@@ -63,10 +61,17 @@ class Outcome:
 
 
 class Executor:
-    """One implementation of a kata, ready for requests."""
+    """One implementation of a kata, ready for requests.
 
-    def __init__(self, kata: Kata, module: ModuleType) -> None:
-        self._kata, self._module, self._codecs = kata, module, load_codecs(kata)
+    Args:
+        codecs: the kata's codecs.py, if it has one.
+        parameters: function or method -> the names of its parameters in the contract.
+    """
+
+    def __init__(
+        self, kata: Kata, module: ModuleType, codecs: ModuleType | None, parameters: Mapping[str, tuple[str, ...]]
+    ) -> None:
+        self._kata, self._module, self._codecs, self._parameters = kata, module, codecs, parameters
         self._objects: list[Any] = []
         self._codec_calls: list[list[tuple[str, list]]] = []  # one list per object
         self._tapes: dict[int, tuple[list, list]] = {}  # outputs and inputs of calls that gradients may be asked of
@@ -133,7 +138,7 @@ class Executor:
         """The name of the first argument that is no longer what it was."""
         for i, (old, new) in enumerate(zip(request.args, given[0], strict=True)):
             if not same(old, new):
-                return parameter(self._kata, request.name, i)
+                return name_of(self._parameters.get(request.name, ()), i)
         return next((name for name, old in request.kwargs.items() if not same(old, given[1][name])), None)
 
     def _gradients(self, request: Request) -> Any:
@@ -202,6 +207,11 @@ def _scribble_on(given: Any) -> None:
     for tensor in tensors_in(given):
         if tensor.is_floating_point() and tensor.is_contiguous():
             tensor.fill_(float("nan"))
+
+
+def name_of(names: tuple[str, ...], index: int) -> str:
+    """The name of the parameter no. `index`, counted from 0."""
+    return names[index] if index < len(names) else f"argument {index + 1}"
 
 
 def _frames(error: BaseException, file: str | None) -> tuple[str, ...]:

@@ -28,26 +28,35 @@ def load(path: Path, name: str) -> ModuleType:
     Raises:
         LoadError: the file is missing, is no Python, or raises.
     """
+    return run_source(source_of(path), str(path), shown(path), name)
+
+
+def source_of(path: Path) -> str:
+    """The text of a file. Raises LoadError where it has none."""
     try:
-        source = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise LoadError(f"{shown(path)} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise LoadError(f"{shown(path)} is not text in UTF-8; save it as such.") from None
+
+
+def run_source(source: str, file: str, told: str, name: str) -> ModuleType:
+    """Run a source text as a new module that says it comes from `file`, which is called `told` in what goes wrong."""
     module = ModuleType(name)
-    module.__file__ = str(path)
+    module.__file__ = file
     sys.modules[name] = module  # dataclasses and the like look their module up
     try:
-        exec(compile(source, str(path), "exec"), module.__dict__)
+        exec(compile(source, file, "exec"), module.__dict__)
     except SyntaxError as error:
         line = (error.text or "").strip()
         raise LoadError(
-            f"{shown(path)}, line {error.lineno}, is not Python: {error.msg}{': ' + line if line else ''}."
+            f"{told}, line {error.lineno}, is not Python: {error.msg}{': ' + line if line else ''}."
         ) from None
     except (Exception, SystemExit) as error:
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
         where = f", line {frames[-1].lineno}" if frames else ""
-        raise LoadError(f"{shown(path)}{where}, fails when it is imported: {said(error)}.") from error
+        raise LoadError(f"{told}{where}, fails when it is imported: {said(error)}.") from error
     return module
 
 
@@ -62,9 +71,14 @@ def load_kata(kata: Kata, path: Path) -> ModuleType:
     Raises:
         LoadError: the file cannot be used, or lacks a name of the contract.
     """
-    module = load(path, f"dojo_{kata.name}_{abs(hash(str(path)))}")
+    return run_kata(kata, source_of(path), str(path), shown(path))
+
+
+def run_kata(kata: Kata, source: str, file: str, told: str) -> ModuleType:
+    """The same from a text. Raises LoadError."""
+    module = run_source(source, file, told, f"dojo_{kata.name}_{abs(hash(file))}")
     if missing := [name for name in kata.names if not callable(getattr(module, name, None))]:
-        raise LoadError(f"{shown(path)} has no {' and no '.join(missing)}; the contract asks for it.")
+        raise LoadError(f"{told} has no {' and no '.join(missing)}; the contract asks for it.")
     return module
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
+import sys
 from collections import Counter
 from pathlib import Path
 from types import ModuleType
@@ -10,15 +12,17 @@ from typing import Any
 
 import pytest
 
+from dojo.apart import Worker, student_sandbox
+from dojo.contract import executor_of
 from dojo.curriculum import KATAS, Kata, kata_of
-from dojo.executor import Executor
 from dojo.failure import Failure, failure_of, sentence_of
 from dojo.loading import LoadError, load_kata
 from dojo.progress import record_run
 from dojo.shown import shortened
-from dojo.student import Student, Trace
+from dojo.student import Student
 from dojo.telling import summary
-from dojo.worker import Worker
+from reference.sandbox.limits import Limits
+from reference.sandbox.sandbox import Sandbox
 
 FAILURES = pytest.StashKey[dict[str, list[Failure]]]()
 PASSED = pytest.StashKey[dict[str, dict[str, bool]]]()  # per kata and test, stretch goals left out
@@ -26,7 +30,9 @@ COLLECTED = pytest.StashKey[Counter[str]]()  # tests per kata that a run is to m
 TOLD_HERE = pytest.StashKey[bool]()  # the failures are told by this plugin, not by pytest
 DIAGNOSIS_SECONDS = 1.0
 COMPARED = pytest.StashKey[tuple | None]()
-WORKERS = pytest.StashKey[dict[str, "Worker | LoadError"]]()
+SANDBOX = pytest.StashKey[Sandbox | None]()
+LIMITS = pytest.StashKey[Limits]()  # of a student's code in the sandbox
+DIAGNOSES = pytest.StashKey[int]()  # failures of a kata that are diagnosed; a learner waits, and reads the first
 STUDENT = pytest.StashKey[Student]()
 
 
@@ -36,15 +42,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--impl",
         default=None,
         metavar="WHAT",
-        help="test another implementation than the learner's file: reference, a file, or mistake:NAME",
+        help="test another implementation than the learner's file: reference, a file or folder, or mistake:NAME",
     )
-    group.addoption("--apart", action="store_true", help="run the student's code in a process of its own")
+    group.addoption("--hidden-seed", default=None, metavar="SEED", help="draw unseen cases as well, from this seed")
+    group.addoption("--apart", action="store_true", help="run the student's code in the sandbox, as for a grade")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "stretch: a goal beyond green, which a kata can be green without")
+    config.addinivalue_line("markers", "hidden: its cases are drawn from the hidden seed")
     config.stash[FAILURES], config.stash[PASSED], config.stash[TOLD_HERE] = {}, {}, False
-    config.stash[WORKERS] = {}
+    config.stash.setdefault(LIMITS, Limits())
+    config.stash.setdefault(DIAGNOSES, 1)
+    config.stash[SANDBOX] = student_sandbox() if config.getoption("--apart") else None
     if config.args and all(kata_of(Path(argument.partition("::")[0])) for argument in config.args):
         config.option.no_header = True
 
@@ -55,9 +65,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     config.stash[COLLECTED] = Counter(
         kata.name for item in session.items if (kata := kata_of(item.path)) and not item.get_closest_marker("stretch")
     )
-    if config.getoption("--apart"):  # started here, where no test's time is running yet
-        for kata in dict.fromkeys(filter(None, map(_kata_or_none, session.items))):
-            config.stash[WORKERS][kata.name] = _worker(kata, config.getoption("--impl"))
+    if (sandbox := config.stash[SANDBOX]) and session.items:
+        assert sandbox.isolation  # it is waited for here, where no test's time is running yet
     if session.items and all(map(_kata_or_none, session.items)) and config.getoption("tbstyle") == "auto":
         config.stash[TOLD_HERE] = True
         config.option.tbstyle = "no"
@@ -66,16 +75,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    for worker in config.stash[WORKERS].values():
-        if isinstance(worker, Worker):
-            worker.close()
-
-
-def _worker(kata: Kata, wanted: str | None) -> Worker | LoadError:
-    try:
-        return Worker(kata, _file(kata, wanted))
-    except LoadError as error:
-        return error
+    if sandbox := config.stash[SANDBOX]:
+        sandbox.close()
 
 
 def _kata_or_none(item: Any) -> Kata | None:
@@ -88,20 +89,37 @@ def _kata(request: pytest.FixtureRequest) -> Kata:
     return kata
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Whatever draws its cases from a seed is run once more, on cases that nobody has seen."""
+    secret = metafunc.config.getoption("--hidden-seed")
+    if "seed" in metafunc.fixturenames and secret is not None:
+        unseen = int.from_bytes(hashlib.sha256(str(secret).encode()).digest()[:6], "big")
+        hidden = pytest.param(unseen, id="hidden", marks=pytest.mark.hidden)
+        metafunc.parametrize("seed", [pytest.param(0, id=pytest.HIDDEN_PARAM), hidden])
+
+
+@pytest.fixture
+def seed() -> int:
+    """Of the cases that a test draws at random: 0 where a learner practises."""
+    return 0
+
+
 @pytest.fixture(scope="module")
 def student(request: pytest.FixtureRequest) -> Student:
     """The implementation under test, by value."""
     kata, wanted = _kata(request), request.config.getoption("--impl")
-    if request.config.getoption("--apart"):
-        worker = request.config.stash[WORKERS][kata.name]
-        if isinstance(worker, LoadError):
-            raise worker
-        return Student(kata, worker.run)
-    return Student(kata, Executor(kata, _implementation(kata, wanted)).run)
+    if sandbox := request.config.stash[SANDBOX]:
+        limits = request.config.stash[LIMITS]
+        worker = Worker(kata, _file(kata, wanted), sandbox, limits, lambda text: sys.stdout.write(text))
+        return Student(kata, worker.run, worker.renew)
+    return Student(kata, executor_of(kata, _implementation(kata, wanted)).run)
 
 
 def _file(kata: Kata, wanted: str | None) -> Path:
-    return kata.file if wanted is None else kata.answer if wanted == "reference" else Path(wanted).resolve()
+    if wanted in (None, "reference"):
+        return kata.answer if wanted else kata.file
+    place = Path(wanted or "").resolve()
+    return place / kata.file.name if place.is_dir() else place
 
 
 def _implementation(kata: Kata, wanted: str | None) -> ModuleType:
@@ -128,7 +146,7 @@ def pytest_runtest_call(item: pytest.Item) -> Any:
     student = getattr(item, "funcargs", {}).get("student")
     if student is not None:
         item.stash[STUDENT] = student
-        student.trace = Trace()
+        student.begin()
     return (yield)
 
 
@@ -153,8 +171,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Any:
         item.ihook.pytest_timeout_cancel_timer(item=item)  # the time that the diagnosis takes is not the learner's
     sentence = sentence_of(inspect.unwrap(item.function), item.name)  # type: ignore[attr-defined]
     earlier = config.stash[FAILURES].setdefault(kata.name, [])
-    told = any(not other.unwritten for other in earlier)  # only the first failure is told in full, for a learner waits
-    student, seconds = item.stash.get(STUDENT, None), 0.0 if told else DIAGNOSIS_SECONDS
+    told = sum(not other.unwritten for other in earlier)
+    student = item.stash.get(STUDENT, None)
+    seconds = DIAGNOSIS_SECONDS if told < config.stash[DIAGNOSES] else 0.0
     failure = failure_of(kata, item.nodeid, sentence, call.excinfo.value, student, values, seconds)
     if report.capstdout.strip():
         failure.lines.append(f"your code printed: {shortened(report.capstdout.strip())}")
@@ -162,7 +181,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Any:
         report.outcome, report.wasxfail = "skipped", "a stretch goal"
         return report
     earlier.append(failure)
-    if failure.timed_out:
+    if failure.timed_out and not config.stash[SANDBOX]:
         item.session.shouldstop = "your code did not come back; the other tests were not run"
     if config.stash[TOLD_HERE]:
         report.longrepr = failure.text()

@@ -71,12 +71,20 @@ class Student:
     Args:
         kata: whose contract.
         run: takes a request to the student's code, in this process or in another one.
+        renew: ends that other process, so that a test finds nothing that an earlier one has left there.
     """
 
-    def __init__(self, kata: Kata, run: Callable[[Request], Outcome]) -> None:
-        self._kata, self._run = kata, run
+    def __init__(
+        self, kata: Kata, run: Callable[[Request], Outcome], renew: Callable[[], object] = lambda: None
+    ) -> None:
+        self._kata, self._run, self._renew = kata, run, renew
         self._odd = False
         self.trace = Trace()
+
+    def begin(self) -> None:
+        """Forget what was asked: another test begins."""
+        self.trace = Trace()
+        self._renew()
 
     def __getattr__(self, name: str) -> Callable:
         if name in self._kata.functions:

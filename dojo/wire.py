@@ -6,19 +6,31 @@ import base64
 import builtins
 import json
 import struct
-from typing import IO, Any
+from typing import Any, Protocol
 
 from dojo.executor import Outcome, Request
 from dojo.values import Codec, Handle, is_tensor
 
-LARGEST = 256 * 2**20  # bytes of one message
+LONGEST, LARGEST = 16 * 2**20, 128 * 2**20  # bytes of a message's text, and of its numbers
+
+
+LONGEST_TEXT = 2000  # characters of an error's message
+ODD_ERRORS = (UnicodeError, StopIteration, StopAsyncIteration)  # made from more than a message, or mean something else
 
 
 class WireError(Exception):
     """What came is no message: the other side has died, or does not keep to the form."""
 
 
-def send(stream: IO[bytes], value: Any) -> None:
+class Stream(Protocol):
+    """Any binary file will do."""
+
+    def read(self, count: int, /) -> bytes: ...
+    def write(self, data: bytes, /) -> object: ...
+    def flush(self) -> object: ...
+
+
+def send(stream: Stream, value: Any) -> None:
     """Write one message: the lengths of its two halves, then JSON, then safetensors."""
     numbers: dict[str, Any] = {}
     text = json.dumps(_packed(value, numbers)).encode()
@@ -31,10 +43,10 @@ def send(stream: IO[bytes], value: Any) -> None:
     stream.flush()
 
 
-def receive(stream: IO[bytes]) -> Any:
+def receive(stream: Stream) -> Any:
     """Read one message; WireError where there is none."""
     lengths = struct.unpack("<QQ", _exactly(stream, 16))
-    if sum(lengths) > LARGEST:
+    if lengths[0] > LONGEST or lengths[1] > LARGEST:
         raise WireError(f"a message of {sum(lengths):,} bytes is too long")
     text, blob = (_exactly(stream, length) for length in lengths)
     numbers: dict[str, Any] = {}
@@ -44,11 +56,11 @@ def receive(stream: IO[bytes]) -> Any:
 
             numbers = load(blob)
         return _unpacked(json.loads(text), numbers)
-    except (ValueError, KeyError, TypeError, IndexError, RuntimeError) as error:
-        raise WireError(f"a message cannot be read: {error}") from error
+    except Exception as error:  # whatever it is, it is what the writer wrote that cannot be read
+        raise WireError(f"a message cannot be read: {type(error).__name__}") from error
 
 
-def _exactly(stream: IO[bytes], count: int) -> bytes:
+def _exactly(stream: Stream, count: int) -> bytes:
     data = stream.read(count)
     if len(data) < count:
         raise WireError("the other process has ended")
@@ -99,7 +111,7 @@ def _packed_tensor(tensor: Any, numbers: dict[str, Any]) -> list:
 
 
 def _unpacked(value: Any, numbers: dict[str, Any]) -> Any:
-    if not isinstance(value, list):
+    if value is None or isinstance(value, (bool, str)):
         return value
     kind, content = value
     if kind in ("list", "tuple", "request", "outcome"):
@@ -113,15 +125,15 @@ def _unpacked_tensor(content: list, numbers: dict[str, Any]) -> Any:
     if not name:
         import torch
 
-        return torch.empty(shape, dtype=getattr(torch, stride), device="meta")
+        return torch.empty(shape, dtype=_torch_thing("dtype", stride), device="meta")
     tensor = numbers[name].as_strided(shape, stride)
     return tensor.requires_grad_() if requires_grad else tensor
 
 
 def _unpacked_error(content: list) -> BaseException:
-    name, message = content
-    known = getattr(builtins, name, None)
-    if isinstance(known, type) and issubclass(known, Exception) and not issubclass(known, UnicodeError):
+    name, message = (part.encode(errors="replace").decode()[:LONGEST_TEXT] for part in content)
+    known = vars(builtins).get(name)
+    if isinstance(known, type) and issubclass(known, Exception) and not issubclass(known, ODD_ERRORS):
         return known(message)
     return RuntimeError(f"{name}: {message}")
 
@@ -129,7 +141,12 @@ def _unpacked_error(content: list) -> BaseException:
 def _torch_thing(kind: str, name: str) -> Any:
     import torch
 
-    return getattr(torch, name) if kind == "dtype" else torch.device(name)
+    if kind == "device":
+        return torch.device(name)
+    found = vars(torch)[name]
+    if not isinstance(found, torch.dtype):
+        raise TypeError(name)
+    return found
 
 
 _CLASSES: dict[str, type] = {"request": Request, "outcome": Outcome}

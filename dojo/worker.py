@@ -1,73 +1,50 @@
-"""A student's code in a process of its own: requests come in on one pipe, outcomes go out on another."""
+"""The untrusted end: a student's code in a process of its own, in the sandbox. What it says is checked by apart.py."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-from typing import IO
+import io
+import linecache
+from types import ModuleType
 
-from dojo.curriculum import ROOT, Kata, find_kata
-from dojo.executor import Executor, Outcome, Request
-from dojo.loading import LoadError, load_kata
+from dojo.curriculum import find_kata
+from dojo.executor import Executor
+from dojo.loading import LoadError, run_kata, run_source
 from dojo.wire import WireError, receive, send
 
-STARTER = "import sys; sys.path.insert(0, sys.argv[1]); from dojo.worker import serve; serve(*sys.argv[2:])"
+
+def prepare() -> None:
+    """Before the first student's code comes: import what takes long, and what could not be read any more then."""
+    import safetensors.torch  # noqa: F401
+    import torch
+
+    torch.ones(1).half().float()  # has torch look the processor up
 
 
-class Worker:
-    """The parent's end of such a process."""
+def serve(channel: int, name: str) -> None:
+    """Take the code from the first message, say None or why it cannot be used, then answer requests.
 
-    def __init__(self, kata: Kata, file: Path) -> None:
-        """Start it. Raises LoadError when the file cannot be used."""
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-c", STARTER, str(ROOT), kata.name, str(file)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        if problem := self._answer():
-            self.close()
-            raise LoadError(problem)
-
-    def run(self, request: Request) -> Outcome:
-        """Put a request to the student's code; the process that answers may have died of it."""
-        assert self._process.stdin is not None
-        try:
-            send(self._process.stdin, request)
-            return self._answer()
-        except (WireError, OSError) as error:
-            return Outcome(error=RuntimeError(f"the process that ran your code has ended: {error}"))
-
-    def _answer(self):  # type: ignore[no-untyped-def]
-        assert self._process.stdout is not None
-        return receive(self._process.stdout)
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-
-def serve(name: str, file: str) -> None:
-    """The worker's own life: load the file, say how that went, then answer until the pipe is closed."""
-    requests, outcomes = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what the student's code prints is no outcome
-    sys.stdin = open(os.devnull)  # noqa: SIM115, PTH123
+    Nothing of the repository can be read here, so all that is needed comes with the first message: the student's
+    "source", the "file" it is from and how that is "told", the source of the kata's "codecs" or "", and "parameters",
+    the names that the contract gives to arguments.
+    """
+    stream = io.BufferedRWPair(io.FileIO(channel, "r"), io.FileIO(channel, "w", closefd=False))
+    given = receive(stream)
     kata = find_kata(name)
     assert kata is not None
+    source, file = given["source"], given["file"]
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)  # for tracebacks, inspect
+    codecs: ModuleType | None = None
+    if given["codecs"]:
+        codecs = run_source(given["codecs"], "codecs.py", "codecs.py", "codecs")
     try:
-        executor = Executor(kata, load_kata(kata, Path(file)))
+        executor = Executor(kata, run_kata(kata, source, file, given["told"]), codecs, given["parameters"])
     except LoadError as error:
-        send(outcomes, str(error))
+        send(stream, str(error))
         return
-    send(outcomes, None)
-    _answer_all(executor, requests, outcomes)
-
-
-def _answer_all(executor: Executor, requests: IO[bytes], outcomes: IO[bytes]) -> None:
+    send(stream, None)
     while True:
         try:
-            request = receive(requests)
+            request = receive(stream)
         except WireError:
             return
-        send(outcomes, executor.run(request))
+        send(stream, executor.run(request))

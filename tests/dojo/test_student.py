@@ -9,13 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from dojo.apart import Worker, student_sandbox
+from dojo.contract import executor_of
 from dojo.curriculum import Kata, find_kata
-from dojo.executor import Executor
 from dojo.loading import load_kata
 from dojo.shown import compared, short
 from dojo.student import BrokenPromise, Student
 from dojo.values import close
-from dojo.worker import Worker
+from reference.sandbox.limits import Limits
+from reference.sandbox.sandbox import Sandbox
 
 Make = Callable[..., Student]
 
@@ -36,13 +38,19 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
         kata, file = kata_of(name), tmp_path / f"{name}.py"
         file.write_text(source)
         if not apart:
-            return Student(kata, Executor(kata, load_kata(kata, file)).run)
-        workers.append(Worker(kata, file))
+            return Student(kata, executor_of(kata, load_kata(kata, file)).run)
+        workers.append(Worker(kata, file, request.getfixturevalue("sandbox"), Limits(), print))
         return Student(kata, workers[-1].run)
 
     yield made
     for worker in workers:
         worker.close()
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with student_sandbox() as sandbox:
+        yield sandbox
 
 
 both = pytest.mark.parametrize("make", ["here", "apart"], indirect=True)
