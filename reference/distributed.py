@@ -96,6 +96,9 @@ class World:
         return F.pad(rows, (0, 0) * (rows.ndim - 1) + (0, missing)) if missing else rows.contiguous()
 
 
+ALONE = World()
+
+
 def _begun(work: dist.Work | None) -> dist.Work:
     assert work is not None, "only a process outside of the group gets none"
     return work
@@ -126,7 +129,7 @@ def joined_world(device: str = "auto") -> Iterator[World]:
         UserError: a machine has fewer GPUs than processes.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield World()
+        yield ALONE
         return
     rank, size, local = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
     on_gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())

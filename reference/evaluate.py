@@ -9,15 +9,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from reference.distributed import ALONE, World
 from reference.engine import Completion, Engine, Sampling
 from reference.model import GPT
 from reference.parts import Parts
 from reference.tasks.task import Example, Task
 from reference.tokenizer import Tokenizer
 
+LOGIT_ROWS = 4096  # of (V,) logits in float32 held at once: a gigabyte where V is 65,536
+
 
 @torch.inference_mode()
-def bits_per_byte(model: GPT, batches: Iterable[tuple[Tensor, Tensor]], token_bytes: Tensor) -> float:
+def bits_per_byte(
+    model: GPT, batches: Iterable[tuple[Tensor, Tensor]], token_bytes: Tensor, world: World = ALONE
+) -> float:
     """The model's cross-entropy in bits, per byte of text: comparable between tokenizers.
 
     Targets that stand for no bytes (special tokens) count neither as loss nor as length, and so do targets of -1.
@@ -26,19 +31,22 @@ def bits_per_byte(model: GPT, batches: Iterable[tuple[Tensor, Tensor]], token_by
         model: the model.
         batches: inputs and targets, int64 (B, T) each.
         token_bytes: (V,), the length of every token in bytes, 0 for special tokens.
+        world: processes that have other batches each; the sums are over all of them.
 
     Returns:
         sum of nats / (ln 2 * sum of bytes); infinity if the targets hold no byte.
     """
-    nats, size = 0.0, 0
+    nats, size = 0.0, 0.0
     token_bytes = token_bytes.to(model.device)
     for inputs, targets in batches:
         inputs, targets = inputs.to(model.device), targets.to(model.device).flatten()
-        logits = model(inputs).flatten(0, 1)  # (B*T, V)
-        losses = F.cross_entropy(logits, targets, ignore_index=-1, reduction="none")
-        lengths = torch.where(targets >= 0, token_bytes[targets.clamp(min=0)], 0)
-        nats += losses[lengths > 0].double().sum().item()
-        size += int(lengths.sum())
+        hidden = model.trunk(inputs).flatten(0, 1)  # (B*T, C)
+        for h, t in zip(hidden.split(LOGIT_ROWS), targets.split(LOGIT_ROWS), strict=True):
+            losses = F.cross_entropy(model.logits(h), t, ignore_index=-1, reduction="none")
+            lengths = torch.where(t >= 0, token_bytes[t.clamp(min=0)], 0)
+            nats += losses[lengths > 0].double().sum().item()
+            size += int(lengths.sum())
+    nats, size = world.sum(nats, size)
     return nats / (math.log(2) * size) if size else math.inf
 
 

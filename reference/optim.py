@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from reference.distributed import World, peers_needed
+from reference.distributed import ALONE, World, peers_needed
 from reference.model import GPT
 from reference.parts import Parts
 
@@ -49,12 +49,12 @@ class MuonAdamW:
         model: GPT,
         parts: Parts,
         rates: Rates,
-        world: World | None = None,
+        world: World = ALONE,
         betas: tuple[float, float] = (0.8, 0.95),
         eps: float = 1e-10,
     ) -> None:
         self.parts, self.rates, self.betas, self.eps = parts, rates, betas, eps
-        self.world = world or World()
+        self.world = world
         self.steps = 0
         self.parameters = dict(model.named_parameters())
         self.stacks: dict[str, list[str]] = defaultdict(list)  # "1024x256" -> the names of the matrices of that shape

@@ -11,18 +11,17 @@ from rich.table import Column
 
 REFRESH_SECONDS = 0.25
 SMOOTHING = 0.9  # weight of the past in the shown loss and reward
-PLAIN_LINES = 10  # per stage, where there is no terminal
 
 
 class StageProgress:
     """The progress of one stage, from `done_steps` (more than 0 after a resume) to `total_steps`.
 
     Use it as a context manager and call `update` after each step. It draws at most four times a second, and
-    within `update`, so that it costs training nothing.
+    within `update`, so that it costs training nothing. Where there is no terminal it prints `lines` plain lines.
     """
 
-    def __init__(self, stage: str, total_steps: int, done_steps: int, console: Console) -> None:
-        self.stage, self.total, self.console = stage, total_steps, console
+    def __init__(self, stage: str, total_steps: int, done_steps: int, console: Console, lines: int = 10) -> None:
+        self.stage, self.total, self.console, self.of_lines = stage, total_steps, console, lines
         self.bar = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=None, table_column=Column(ratio=1)),
@@ -37,7 +36,7 @@ class StageProgress:
         self.loss, self.reward = Smoothed(), Smoothed()
         self.started = self.drawn = time.monotonic()
         self.first: tuple[int, float] | None = None  # the pace counts from there: the first step may compile
-        self.lines = done_steps * PLAIN_LINES // total_steps
+        self.lines = done_steps * lines // total_steps
 
     def __enter__(self) -> StageProgress:
         self.bar.start()
@@ -54,6 +53,8 @@ class StageProgress:
         loss: float | None = None,
         tokens_per_second: float | None = None,
         reward: float | None = None,
+        lr_scale: float | None = None,
+        mfu: float | None = None,
     ) -> None:
         """Say that `step` steps are done (1 after the first), with the loss or reward of the last one."""
         now = time.monotonic()
@@ -63,8 +64,12 @@ class StageProgress:
             words.append(f"loss {self.loss.add(loss):.3f}")
         if reward is not None:
             words.append(f"reward {self.reward.add(reward):.3f}")
+        if lr_scale is not None:
+            words.append(f"rates x {lr_scale:.2f}")
         if tokens_per_second is not None:
             words.append(f"{tokens_per_second:,.0f} tokens/s")
+        if mfu is not None:
+            words.append(f"{mfu:.1%} MFU")
         words.append(f"{_clock(now - self.started)} gone")
         if step > self.first[0]:
             pace = (now - self.first[1]) / (step - self.first[0])
@@ -75,8 +80,8 @@ class StageProgress:
             if now - self.drawn >= REFRESH_SECONDS:
                 self.drawn = now
                 self.bar.refresh()
-        elif step * PLAIN_LINES // self.total > self.lines:
-            self.lines = step * PLAIN_LINES // self.total
+        elif step * self.of_lines // self.total > self.lines:
+            self.lines = step * self.of_lines // self.total
             say(self.console, f"{self.stage}  {state}")
 
 

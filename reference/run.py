@@ -28,11 +28,15 @@ TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class Run:
-    """One run directory. `config` is the content of run.json; only the methods change it."""
+    """One run directory. `config` is the content of run.json; only the methods change it.
 
-    def __init__(self, path: Path) -> None:
+    Of several processes that work on one run together one writes; to the others a change is one of their own copy of
+    `config`, and what they log is dropped.
+    """
+
+    def __init__(self, path: Path, writes: bool = True) -> None:
         """Read an existing run; UserError when its run.json is missing, damaged or of another format."""
-        self.path = path
+        self.path, self.writes = path, writes
         self.config: dict[str, Any] = _read_config(path)
 
     @classmethod
@@ -55,13 +59,13 @@ class Run:
         return cls(path)
 
     @classmethod
-    def open(cls, root: Path, tag: str) -> Run:
+    def open(cls, root: Path, tag: str, writes: bool = True) -> Run:
         """The run runs/<tag>; UserError when there is none."""
         path = _directory(root, tag)
         if not path.is_dir():
             there = ", ".join(sorted(file.parent.name for file in root.glob("*/run.json"))) or "none"
             raise UserError(f"There is no run {tag!r} in {root} (there are: {there}); name one of these with --tag.")
-        return cls(path)
+        return cls(path, writes)
 
     @classmethod
     def latest(cls, root: Path) -> Run:
@@ -74,6 +78,10 @@ class Run:
     @property
     def tag(self) -> str:
         return self.path.name
+
+    def reload(self) -> None:
+        """Read run.json again, which another process may have changed."""
+        self.config = _read_config(self.path)
 
     def update(self, **changes: Any) -> None:
         """Merge `changes` into run.json: dicts key by key at every depth; anything else is replaced."""
@@ -94,7 +102,7 @@ class Run:
 
     def forget(self, stages: Iterable[str]) -> None:
         """Make `stages` as if they had never run, last one first: a kill leaves the earlier ones whole."""
-        for stage in sorted(map(_known, stages), key=STAGES.index, reverse=True):
+        for stage in sorted(map(_known, stages), key=STAGES.index, reverse=True) if self.writes else ():
             removed = self.path / f".{stage}.tmp"
             shutil.rmtree(removed, ignore_errors=True)
             with user_error_unless_written(self.path / stage), suppress(FileNotFoundError):
@@ -106,6 +114,8 @@ class Run:
 
     def log(self, stage: str, step: int, **values: Any) -> None:
         """Add one line to metrics.jsonl. Values are JSON; a NaN or infinity raises ValueError."""
+        if not self.writes:
+            return
         line = json.dumps({"stage": _known(stage), "step": step, **values}, allow_nan=False) + "\n"
         file = self.path / "metrics.jsonl"
         with user_error_unless_written(file), file.open("ab") as stream:
@@ -118,14 +128,17 @@ class Run:
     def rewind_log(self, stage: str, step: int) -> None:
         """Drop the lines of `stage` from `step` on, and a torn last line: done before going on there."""
         file = self.path / "metrics.jsonl"
-        if file.exists():
+        if file.exists() and self.writes:
             content = b"".join(raw for raw, line in self._lines() if line["stage"] != stage or line["step"] < step)
             if content != file.read_bytes():
                 write_atomically(file, content)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold this run for one process; UserError when another has it. The lock ends with its process."""
+        """Hold this run for the process that writes; UserError when another has it. The lock ends with its process."""
+        if not self.writes:
+            yield
+            return
         file = self.path / ".lock"
         with user_error_unless_written(file):
             stream = file.open("a+")
@@ -139,11 +152,12 @@ class Run:
             stream.truncate(0)
             stream.write(f"{os.getpid()}\n")
             stream.flush()
-            self.config = _read_config(self.path)  # the process that held the lock before may have changed it
+            self.reload()  # the process that held the lock before may have changed it
             yield
 
     def _write(self, config: dict[str, Any]) -> None:
-        write_atomically(self.path / "run.json", _json(config))
+        if self.writes:
+            write_atomically(self.path / "run.json", _json(config))
         self.config = config
 
     def _lines(self) -> list[tuple[bytes, dict[str, Any]]]:

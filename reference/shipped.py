@@ -104,7 +104,7 @@ def install(run: Run, stage: str, directory: Path = SHIPPED) -> None:
         write_atomically(run.stage_dir(stage) / "tokenizer.json", _verified(directory, "tokenizer.json"))
     else:
         model = shipped_model(stage, Parts(), directory=directory)
-        state = {"step": 0, "config": known["config"], "position": {}, "cost": {}}
+        state = {"step": 0, "config": known["config"], "positions": [{}], "cost": {}}
         save_checkpoint(run.stage_dir(stage), 0, {"model": model.state_dict()}, state)
     facts = {key: value for key, value in known["stages"][stage].items() if key not in ("calls", "code", "complete")}
     run.mark_complete(stage, **{**facts, "seconds": 0.0, "shipped": True})

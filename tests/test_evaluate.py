@@ -37,7 +37,10 @@ class Bigram:
     def __init__(self, table: Tensor) -> None:
         self.table, self.device = table, torch.device("cpu")
 
-    def __call__(self, ids: Tensor) -> Tensor:
+    def trunk(self, ids: Tensor) -> Tensor:
+        return ids
+
+    def logits(self, ids: Tensor) -> Tensor:
         return self.table[ids]
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import torch
+
 from reference.parts import PART_NAMES, Parts
 
 CONTRACT_NAMES: dict[str, tuple[str, ...]] = {
@@ -40,7 +42,8 @@ def counted(parts: Parts) -> tuple[Parts, dict[str, int]]:
 
 def _counted_part(part: str, original: Any, calls: dict[str, int]) -> SimpleNamespace:
     def tick() -> None:
-        calls[part] += 1
+        if not torch.compiler.is_compiling():  # compiled code is counted by who calls it, see compiled.py
+            calls[part] += 1
 
     members = {}
     for name in CONTRACT_NAMES[part]:

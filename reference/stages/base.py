@@ -2,45 +2,69 @@
 
 from __future__ import annotations
 
+import torch
+from torch import Tensor
+
+from reference.data.ahead import Ahead
 from reference.data.loader import TokenLoader
 from reference.engine import Sampling
 from reference.evaluate import bits_per_byte, completion_text
 from reference.model import GPT
 from reference.optim import MuonAdamW, Rates
+from reference.sizes import parameters
 from reference.stages.outcome import finish
 from reference.stages.session import Session
 from reference.stages.training import Plan, linear_warmdown, momentum_warmup, train
 
-EVALUATIONS = 4  # of the bits per byte, spread over the stage, and one at its end
-VALIDATION_BATCHES = 4
-PROMPTS = ("The capital of France is", "The opposite of hot is", "The color of snow is", "After Friday comes")
+PROMPTS = {
+    "primer": ("The capital of France is", "The opposite of hot is", "The color of snow is", "After Friday comes"),
+    "hub": (
+        "The capital of France is",
+        "The chemical symbol of gold is",
+        "If yesterday was Friday, then tomorrow will be",
+        "The opposite of hot is",
+        "The planets of the solar system are:",
+        "My favorite color is",
+        "If 5*x + 3 = 13, then x is",
+    ),
+}
 
 
 def train_stage(session: Session) -> None:
     """Train a new model on the run's source; loss and bits per byte go to metrics.jsonl."""
-    preset, tokenizer = session.preset, session.tokenizer
+    preset, tokenizer, world = session.preset, session.tokenizer, session.world
     model = session.new_model()
-    optimizer = MuonAdamW(model, session.parts, Rates())
-    steps, shape = preset.base_steps, (preset.batch_rows, preset.sequence_len)
-    every = max(1, steps // EVALUATIONS)
+    optimizer = MuonAdamW(model, session.parts, Rates(), world)
+    steps = preset.base_steps
+    every = max(1, steps // preset.base_evaluations)
+    at_once, times = session.micro_batches(preset.batch_rows)
     token_bytes = tokenizer.token_bytes()
-    loader = TokenLoader(session.source, tokenizer, *shape)
 
-    def seek(position: dict) -> None:
-        nonlocal loader
-        loader = TokenLoader(session.source, tokenizer, *shape, position=position)
+    def loader(split: str, position: dict | None = None) -> TokenLoader:
+        shape = at_once, preset.sequence_len
+        return TokenLoader(session.source, tokenizer, *shape, split, world.rank, world.size, position)
 
-    def gradients(step: int) -> dict[str, float]:
-        inputs, targets = (t.to(session.device) for t in loader.next_batch())
-        loss = model.loss(inputs, targets)
-        loss.backward()
-        return {"loss": loss.item(), "tokens": targets.numel()}
+    batches = Ahead(loader("train"), session.device)
+
+    def gradients(step: int) -> dict[str, float | Tensor]:
+        total = torch.zeros((), device=session.device)
+        for _ in range(times):
+            loss = model.loss(*batches.take()) / times
+            loss.backward()
+            batches.fetch()  # while the device computes
+            total += loss.detach()
+        return {"loss": total, "tokens": preset.batch_rows * preset.sequence_len}
 
     def evaluate(step: int) -> dict[str, float]:
         if step % every and step != steps:
             return {}
-        validation = TokenLoader(session.source, tokenizer, *shape, split="val")
-        return {"bpb": bits_per_byte(model, (validation.next_batch() for _ in range(VALIDATION_BATCHES)), token_bytes)}
+        validation = loader("val")
+        held_out = (validation.next_batch() for _ in range(preset.validation_updates * times))
+        return {"bpb": bits_per_byte(model, held_out, token_bytes, world)}
+
+    def seek(position: dict) -> None:
+        nonlocal batches
+        batches = Ahead(loader("train", position), session.device)
 
     before = continuations(session, model)
     train(
@@ -55,7 +79,7 @@ def train_stage(session: Session) -> None:
             momentum_warmup,
             evaluate,
             seek,
-            lambda: loader.position,
+            lambda: batches.position,
         ),
     )
     bpb = [line["bpb"] for line in session.run.metrics("base") if "bpb" in line]
@@ -63,18 +87,18 @@ def train_stage(session: Session) -> None:
         session,
         "base",
         model,
-        zip(PROMPTS, before, continuations(session, model), strict=True),
+        zip(PROMPTS[preset.curriculum], before, continuations(session, model), strict=True),
         f"bits per byte on held-out text {bpb[0]:.2f} -> {bpb[-1]:.3f}",
-        tokens=steps * shape[0] * shape[1],
-        parameters=sum(p.numel() for p in model.parameters()),
+        tokens=steps * preset.batch_rows * preset.sequence_len,
+        parameters=parameters(model.config),
         bpb_before=bpb[0],
         bpb_after=bpb[-1],
     )
 
 
 def continuations(session: Session, model: GPT) -> list[str]:
-    """How the model goes on from each of PROMPTS, greedily."""
+    """How the model goes on from each of its PROMPTS, greedily."""
     tokenizer = session.tokenizer
-    prompts = [[tokenizer.special["bos"], *tokenizer.encode(prompt)] for prompt in PROMPTS]
+    prompts = [[tokenizer.special["bos"], *tokenizer.encode(prompt)] for prompt in PROMPTS[session.preset.curriculum]]
     completions = session.engine(model).complete(prompts, Sampling(max_tokens=12))
     return [completion_text(tokenizer, completion) for (completion,) in completions]

@@ -12,9 +12,12 @@ import torch
 from rich.console import Console
 
 from reference.checkpoint import latest_checkpoint, load_checkpoint
+from reference.compiled import compiled_trunk
 from reference.data.documents import DocumentSource
+from reference.distributed import ALONE, World
 from reference.engine import Engine
 from reference.errors import UserError
+from reference.memory import micro_batches, rows_per_device, rows_that_fit
 from reference.model import GPT, GPTConfig
 from reference.parts import Parts
 from reference.presets import Preset
@@ -31,7 +34,7 @@ class Ledger:
     """
 
     def __init__(self, calls: dict[str, int], code: dict[str, dict[str, str]]) -> None:
-        self._calls, self._calls_before, self._code = calls, dict(calls), code
+        self.calls, self._calls_before, self._code = calls, dict(calls), code
         self._started = time.monotonic()
         self._earlier: dict[str, Any] = {"seconds": 0.0, "code": {}}
 
@@ -44,7 +47,7 @@ class Ledger:
 
         A part has no code where it was not called, and several where the stage went on with other code.
         """
-        code = {part: self._versions(part) for part in self._calls}
+        code = {part: self._versions(part) for part in self.calls}
         return {
             "seconds": self._earlier["seconds"] + time.monotonic() - self._started,
             "calls": {part: sum(version["calls"] for version in versions) for part, versions in code.items()},
@@ -53,7 +56,7 @@ class Ledger:
 
     def _versions(self, part: str) -> list[dict[str, Any]]:
         earlier = self._earlier["code"].get(part, [])
-        calls = self._calls[part] - self._calls_before[part]
+        calls = self.calls[part] - self._calls_before[part]
         if not calls:
             return earlier
         here = {**self._code[part], "calls": calls}
@@ -75,6 +78,9 @@ class Session:
         activation_dtype: what the model computes in.
         device: where it computes.
         checkpoint_seconds: a checkpoint is written when the last one is so old, and at the end of a stage.
+        world: the processes that work on it together.
+        device_rows: rows that a device takes at a time; None: as many as fit into its memory.
+        compiles: whether the model's blocks are compiled for training.
     """
 
     run: Run
@@ -86,10 +92,17 @@ class Session:
     activation_dtype: torch.dtype
     device: torch.device
     checkpoint_seconds: float
+    world: World = ALONE
+    device_rows: int | None = None
+    compiles: bool = False
 
     @property
     def seed(self) -> int:
         return self.run.config["seed"]
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.device.type == "cuda"
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -98,11 +111,29 @@ class Session:
     def new_model(self) -> GPT:
         model = GPT(self.preset.model_config(self.tokenizer.vocab_size), self.parts, self.activation_dtype)
         model.init_weights(self.seed)
-        return model.to(self.device)
+        return self._on_device(model)
 
     def trained_model(self, stage: str) -> GPT:
         """The model as `stage` left it."""
-        return load_model(self.run, stage, self.parts, self.activation_dtype).to(self.device)
+        return self._on_device(load_model(self.run, stage, self.parts, self.activation_dtype))
+
+    def _on_device(self, model: GPT) -> GPT:
+        model = model.to(self.device)
+        if self.compiles:
+            model.trunk = compiled_trunk(model, self.ledger.calls)
+        return model
+
+    def micro_batches(self, rows: int) -> tuple[int, int]:
+        """How this device takes its part of an update of so many rows: (rows at a time, how many times)."""
+        mine, config = rows_per_device(rows, self.world.size), self.preset.model_config(self.tokenizer.vocab_size)
+        if self.device_rows is not None:
+            at_once = min(mine, self.device_rows)
+        elif self.on_gpu:
+            memory = torch.cuda.get_device_properties(self.device).total_memory
+            at_once = rows_that_fit(config, mine, memory, self.world.size, self.compiles)
+        else:
+            at_once = mine
+        return at_once, micro_batches(rows, self.world.size, at_once)
 
     def engine(self, model: GPT) -> Engine:
         return Engine(model, self.tokenizer, self.parts)

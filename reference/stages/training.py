@@ -6,15 +6,19 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from torch import Tensor
+
+from reference.blame import first_not_finite
 from reference.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from reference.errors import UserError
 from reference.model import GPT
 from reference.optim import MuonAdamW
 from reference.progress import StageProgress
+from reference.sizes import mfu
 from reference.stages.session import Session, config_of
 
 
@@ -30,7 +34,8 @@ class Plan:
         stage: its name.
         steps: number of updates.
         gradients: step -> what to log of it, such as {"loss": 2.3, "tokens": 4096}; leaves .grad on every parameter, or
-            on none: then no update is made.
+            on none: then no update is made. In a world of several processes, the same names in each, whose values are
+            averaged, and .grad in all or in none.
         lr_scale: step -> the factor on all learning rates.
         momentum: step -> Muon's momentum.
         evaluate: step -> more to be logged, such as {"bpb": 0.4}; empty on most steps. Also called at step == steps.
@@ -40,7 +45,7 @@ class Plan:
 
     stage: str
     steps: int
-    gradients: Callable[[int], dict[str, float]]
+    gradients: Callable[[int], Mapping[str, float | Tensor]]
     lr_scale: Callable[[int], float]
     momentum: Callable[[int], float]
     evaluate: Callable[[int], dict[str, float]] = lambda step: {}
@@ -65,32 +70,45 @@ def train(session: Session, model: GPT, optimizer: MuonAdamW, plan: Plan) -> Non
         Interrupted: on Ctrl-C, after the running step, with a checkpoint.
         UserError: the loss or a weight is not a number; no such weight gets into a checkpoint.
     """
-    run = session.run
+    run, world = session.run, session.world
     step = _resume(session, model, optimizer, plan)
-    saved = time.monotonic()
-    with StageProgress(plan.stage, plan.steps, step, session.console) as bar, _ctrl_c() as interrupted:
+    saved, lines = time.monotonic(), 100 if session.on_gpu else 10
+    with (
+        StageProgress(plan.stage, plan.steps, step, session.console, lines) as bar,
+        _ctrl_c(once=world.size > 1) as interrupted,
+    ):
         while step < plan.steps:
             begun = time.monotonic()
-            facts = plan.evaluate(step) | plan.gradients(step)
-            _check_finite(plan.stage, step, facts)
+            measured = {**plan.evaluate(step), **plan.gradients(step)}
+            facts = world.mean({name: float(value) for name, value in measured.items()})
+            _check_finite(plan.stage, step, facts, model)
             if any(p.grad is not None for p in model.parameters()):
                 optimizer.step(plan.lr_scale(step), plan.momentum(step))
-            rate = facts["tokens"] / (time.monotonic() - begun) if "tokens" in facts else None
-            run.log(
-                plan.stage, step, **facts, lr_scale=plan.lr_scale(step), **({"tokens_per_second": rate} if rate else {})
-            )
+            shown = {"lr_scale": plan.lr_scale(step)} | _speed(session, model, facts, time.monotonic() - begun)
+            run.log(plan.stage, step, **facts, **shown)
             step += 1
-            bar.update(step, loss=facts.get("loss"), tokens_per_second=rate, reward=facts.get("reward"))
-            if interrupted.is_set():
+            bar.update(step, loss=facts.get("loss"), reward=facts.get("reward"), **shown)
+            due = world.is_main and time.monotonic() - saved >= session.checkpoint_seconds
+            stop, save = world.sum(interrupted.is_set(), due)  # one process that wants to is enough
+            if stop:
                 _save(session, model, optimizer, plan, step)
                 raise Interrupted(f"Stopped in {plan.stage} after step {step} of {plan.steps}")
-            if time.monotonic() - saved >= session.checkpoint_seconds and step < plan.steps:
+            if save and step < plan.steps:
                 _save(session, model, optimizer, plan, step)
                 saved = time.monotonic()
     if facts := plan.evaluate(plan.steps):
-        _check_finite(plan.stage, plan.steps, facts)
+        _check_finite(plan.stage, plan.steps, facts, model)
         run.log(plan.stage, plan.steps, **facts)
     _save(session, model, optimizer, plan, step)
+
+
+def _speed(session: Session, model: GPT, facts: dict[str, float], seconds: float) -> dict[str, float]:
+    """Of this step, {"tokens_per_second", on GPUs also "mfu"}; empty where no tokens are counted."""
+    if "tokens" not in facts:
+        return {}
+    rate = facts["tokens"] / seconds
+    utilization = {"mfu": mfu(model.config, rate, session.world.size)} if session.on_gpu else {}
+    return {"tokens_per_second": rate, **utilization}
 
 
 def _resume(session: Session, model: GPT, optimizer: MuonAdamW, plan: Plan) -> int:
@@ -99,9 +117,15 @@ def _resume(session: Session, model: GPT, optimizer: MuonAdamW, plan: Plan) -> i
     checkpoint = latest_checkpoint(session.run.stage_dir(plan.stage))
     if checkpoint is not None:
         tensors, state = load_checkpoint(checkpoint)
+        if len(state["positions"]) != session.world.size:
+            raise UserError(
+                f"The stage {plan.stage} of {session.run.path} stopped in the middle with {len(state['positions'])} "
+                f"processes, each at its place in the data, and goes on with as many, not with {session.world.size}; "
+                f"or begin the stage anew: --from {plan.stage}."
+            )
         model.load_state_dict(tensors["model"])
         optimizer.load_state(tensors["optimizer"])
-        plan.seek(state["position"])
+        plan.seek(state["positions"][session.world.rank])
         session.ledger.resume(state["cost"])
         step = state["step"]
     session.run.rewind_log(plan.stage, step)
@@ -109,32 +133,32 @@ def _resume(session: Session, model: GPT, optimizer: MuonAdamW, plan: Plan) -> i
 
 
 def _save(session: Session, model: GPT, optimizer: MuonAdamW, plan: Plan, step: int) -> None:
-    _check_finite(plan.stage, step, {"the sum of all weights": sum(p.sum().item() for p in model.parameters())})
-    state = {
-        "step": step,
-        "config": config_of(model),
-        "position": plan.position(),
-        "cost": session.ledger.cost(),
-    }
-    tensors = {"model": model.state_dict(), "optimizer": optimizer.state()}
-    save_checkpoint(session.run.stage_dir(plan.stage), step, tensors, state)
+    _check_finite(plan.stage, step, {"the sum of all weights": sum(p.sum().item() for p in model.parameters())}, model)
+    positions, moments = session.world.gather(plan.position()), optimizer.state()
+    if session.world.is_main:  # one process writes for all, so that a checkpoint is there whole or not at all
+        state = {"step": step, "config": config_of(model), "positions": positions, "cost": session.ledger.cost()}
+        tensors = {"model": model.state_dict(), "optimizer": moments}
+        save_checkpoint(session.run.stage_dir(plan.stage), step, tensors, state)
 
 
-def _check_finite(stage: str, step: int, facts: dict[str, float]) -> None:
+def _check_finite(stage: str, step: int, facts: Mapping[str, float], model: GPT) -> None:
     if wrong := [f"{name} is {value}" for name, value in facts.items() if not math.isfinite(value)]:
         raise UserError(
-            f"The {stage} stage has failed at step {step}: {', '.join(wrong)}. "
+            f"The {stage} stage has failed at step {step}: {', '.join(wrong)}; {first_not_finite(model)}. "
             "If a part is yours, run its kata's tests; otherwise try smaller learning rates."
         )
 
 
 @contextmanager
-def _ctrl_c() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into an event, so that no update is left half made; a second one stops at once."""
+def _ctrl_c(once: bool) -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into an event, so that no update is left half made; a second one stops at once.
+
+    With `once` a second one does nothing: torchrun passes on what the terminal has sent to every process anyway.
+    """
     event = threading.Event()
 
     def handle(number: int, frame: object) -> None:
-        if event.is_set():
+        if event.is_set() and not once:
             raise KeyboardInterrupt
         event.set()
 
