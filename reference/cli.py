@@ -1,4 +1,4 @@
-"""The command line: python -m reference d4 | chat | report | export."""
+"""The command line: python -m reference d4 | chat | report | export; cli_data has more commands."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from reference import cli_data
 from reference.errors import UserError
 
 RUNS = Path("runs")
@@ -200,3 +201,7 @@ def export(tag: str | None, stage: str | None, out: Path | None) -> None:
 
     run = _run(tag)
     click.echo(write_export(run, stage, out or run.path / "export"))
+
+
+for command in (cli_data.data, cli_data.identity):
+    main.add_command(command)

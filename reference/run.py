@@ -13,14 +13,14 @@ import json
 import os
 import re
 import shutil
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from reference.checkpoint import user_error_unless_written, write_atomically
 from reference.errors import UserError
+from reference.lock import try_lock
 
 FORMAT = 1
 STAGES = ("tokenizer", "base", "mid", "sft", "rl", "report")
@@ -143,7 +143,7 @@ class Run:
         with user_error_unless_written(file):
             stream = file.open("a+")
         with stream:
-            if not _try_lock(stream):
+            if not try_lock(stream):
                 stream.seek(0)
                 raise UserError(
                     f"Another process (number {stream.read().strip() or 'unknown'}) is working on "
@@ -222,25 +222,3 @@ def _merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 def _json(content: dict[str, Any]) -> bytes:
     return (json.dumps(content, indent=2, allow_nan=False) + "\n").encode()
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(stream: IO[str]) -> bool:
-        stream.seek(1 << 30)  # Windows locks bytes: take one far behind the number, which stays readable
-        try:
-            msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _try_lock(stream: IO[str]) -> bool:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True

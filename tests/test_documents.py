@@ -16,12 +16,12 @@ import pytest
 from reference.data import fingerprint
 from reference.data.documents import (
     ListDocuments,
-    ParquetDocuments,
     PythonDocs,
     TextDocuments,
     open_source,
     pieces,
 )
+from reference.data.parquet import ParquetDocuments
 from reference.errors import UserError
 
 

@@ -5,20 +5,15 @@ from __future__ import annotations
 import ast
 import sysconfig
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from reference.data import fingerprint
+from reference.data.parquet import VALIDATION_EVERY, ParquetDocuments, PlannedShards, read_plan
 from reference.errors import UserError
 
 TEXT_SUFFIXES = (".txt", ".md")
 LONGEST_TEXT = 4_000  # characters; a longer file becomes several documents
-VALIDATION_EVERY = 20  # of documents held in memory, every 20th
 # Folders of the standard library that hold no documentation: tests, programs, other people's packages.
 WITHOUT_DOCS = {"test", "tests", "idlelib", "lib2to3", "turtledemo", "site-packages", "dist-packages"}
 
@@ -94,62 +89,6 @@ class PythonDocs(ListDocuments):
         super().__init__("python-docs", [piece for text in texts for piece in pieces(text)])
 
 
-@dataclass(frozen=True)
-class RowGroup:
-    """`count` rows of one row group of a parquet file, from row `first` on."""
-
-    path: Path
-    index: int
-    first: int
-    count: int
-
-    def texts(self, start: int, step: int) -> Iterator[str]:
-        """Rows start, start + step, ..., read in batches, so that a huge row group is no danger to memory."""
-        row, end, begin = self.first + start, self.first + self.count, 0
-        try:
-            with pq.ParquetFile(self.path) as file:
-                for batch in file.iter_batches(1024, row_groups=[self.index], columns=["text"]):
-                    while row < min(begin + len(batch), end):
-                        yield batch.column(0)[row - begin].as_py() or ""
-                        row += step
-                    begin += len(batch)
-        except (OSError, pa.ArrowException) as error:
-            raise UserError(f"{self.path} cannot be read as parquet; fetch or make it again.") from error
-
-
-class ParquetDocuments:
-    """Parquet shards with a `text` column, a row a document, in the order of their names.
-
-    The last shard is for validation; of a single one the last row group; of a single row group the last 20th.
-    """
-
-    def __init__(self, path: Path) -> None:
-        shards = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
-        groups = [_row_groups(shard) for shard in shards]
-        if len(shards) > 1:
-            train, val = [group for shard in groups[:-1] for group in shard], groups[-1]
-        elif len(groups[0]) > 1:
-            train, val = groups[0][:-1], groups[0][-1:]
-        else:
-            train, val = _divided(groups[0][0])
-        self.name = path.resolve().name
-        self.fingerprint = fingerprint.of_files(shards, sum(group.count for group in train + val))
-        self._splits = {"train": train, "val": val}
-
-    def stream(self, split: str, start: int = 0, rank: int = 0, world_size: int = 1) -> Iterator[str]:
-        groups = self._splits[split]
-        row = (start * world_size + rank) % sum(group.count for group in groups)
-        while True:
-            for group in groups:  # row counts from the beginning of the group, which may lie far before it
-                if row < group.count:
-                    yield from group.texts(row, world_size)
-                    row += -(-(group.count - row) // world_size) * world_size
-                row -= group.count
-
-    def validation(self) -> Iterator[str]:
-        return islice(self.stream("val"), sum(group.count for group in self._splits["val"]))
-
-
 def open_source(spec: str) -> DocumentSource:
     """The source that `--data` names: "python-docs", or a directory or file of parquet shards or of text."""
     if spec == "python-docs":
@@ -157,6 +96,8 @@ def open_source(spec: str) -> DocumentSource:
     path = Path(spec)
     if not path.exists():
         raise UserError(f"There is no data at {path}; name a directory of .parquet, .txt or .md files.")
+    if (plan := read_plan(path)) is not None:
+        return PlannedShards(path, plan)
     if path.suffix == ".parquet" or any(path.glob("*.parquet")):
         return ParquetDocuments(path)
     if path.is_dir() or path.suffix in TEXT_SUFFIXES:
@@ -215,29 +156,3 @@ def _docstrings(file: Path, library: Path) -> str:
             if docstring:
                 entries.append(f"{getattr(node, 'name', module)}\n{docstring}")
     return "\n\n".join(entries)
-
-
-def _row_groups(shard: Path) -> list[RowGroup]:
-    try:
-        metadata = pq.read_metadata(shard)
-    except (OSError, pa.ArrowException) as error:
-        raise UserError(f"{shard} cannot be read as parquet; fetch or make it again.") from error
-    columns = {field.name: field.type for field in metadata.schema.to_arrow_schema()}
-    if columns.get("text") not in (pa.string(), pa.large_string()):
-        raise UserError(f"{shard} has no column `text` of strings, only {', '.join(columns) or 'none'}.")
-    counts = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
-    groups = [RowGroup(shard, i, 0, count) for i, count in enumerate(counts) if count]
-    if not groups:
-        raise UserError(f"{shard} is empty; take it away.")
-    return groups
-
-
-def _divided(group: RowGroup) -> tuple[list[RowGroup], list[RowGroup]]:
-    if group.count < 2:
-        raise UserError(f"{group.path} holds one document, but training and validation need one each; add text.")
-    held_out = max(1, group.count // VALIDATION_EVERY)
-    kept = group.count - held_out
-    return (
-        [RowGroup(group.path, group.index, 0, kept)],
-        [RowGroup(group.path, group.index, kept, held_out)],
-    )
