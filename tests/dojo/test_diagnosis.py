@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
+from dojo.contract import executor_of
 from dojo.curriculum import Kata, find_kata
 from dojo.diagnosis import agrees, diagnose
-from dojo.executor import Executor
 from dojo.loading import load_kata
 from dojo.student import Student
 from tests.dojo.test_stack import Moved, answer, moved
@@ -23,7 +23,7 @@ def named(kata: Kata, source: str, folder: Path, seconds: float = PLENTY) -> lis
     """What the diagnosis calls a file after two calls of rms_norm, one with a gradient."""
     file = folder / "mine.py"
     file.write_text(source)
-    student = Student(kata, Executor(kata, load_kata(kata, file)).run)
+    student = Student(kata, executor_of(kata, load_kata(kata, file)).run)
     student.rms_norm(X, eps=0.5)
     (student.rms_norm(X.clone().requires_grad_()) * torch.tensor([1.0, 2.0, 3.0])).sum().backward()
     return [mistake.name for mistake in diagnose(kata, student.trace.stories(), seconds)]
@@ -99,8 +99,8 @@ class KVCache(KVCache):
 def test_the_same_object_is_not_a_new_one(tmp_path: Path) -> None:
     """a cache that gives itself back for a copy differs from the answer, although all its values agree"""
     kata = moved("kv_cache", tmp_path, answer("kv_cache") + ONE_ROW)
-    student = Student(kata, Executor(kata, load_kata(kata, kata.file)).run)
+    student = Student(kata, executor_of(kata, load_kata(kata, kata.file)).run)
     student.KVCache(1, 1, 1, 2, 4).expand(1).reset()
     (story,) = student.trace.stories()
-    assert not agrees(Executor(kata, load_kata(kata, kata.answer)), story)
-    assert agrees(Executor(kata, load_kata(kata, kata.file)), story)
+    assert not agrees(executor_of(kata, load_kata(kata, kata.answer)), story)
+    assert agrees(executor_of(kata, load_kata(kata, kata.file)), story)
