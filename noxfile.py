@@ -108,6 +108,18 @@ def watch(session: nox.Session) -> None:
 
 
 @nox.session
+def grade(session: nox.Session) -> None:
+    """Grade submissions in a sandbox (-- SUBMISSION ... [--out DIR] [--jobs N])."""
+    run("-m", "dojo", "grade", *session.posargs)
+
+
+@nox.session
+def gradescope(session: nox.Session) -> None:
+    """Make the zip that Gradescope takes as an autograder."""
+    run("-m", "dojo.grading.gradescope", *session.posargs)
+
+
+@nox.session
 def d4(session: nox.Session) -> None:
     """Train the whole stack on this computer, in minutes, with your green katas in it."""
     run("-m", "dojo", "d4", *session.posargs)

@@ -1,7 +1,8 @@
-"""The command line of the katas: python -m dojo kata | progress | next | hint | watch | reset | solution | ..."""
+"""The command line of the katas: python -m dojo kata | progress | next | hint | watch | grade | ..."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import click
 from rich.console import Console
 
 from dojo.curriculum import KATAS, ROOT, Kata, find_kata
+from dojo.grading.formats import FORMATS
 
 
 class _KataName(click.ParamType):
@@ -40,6 +42,10 @@ class _Group(click.Group):
 
 KATA = click.argument("kata", type=_KataName())
 PASSED_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+
+
+def usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def console() -> Console:
@@ -129,6 +135,35 @@ def d4(arguments: tuple[str, ...], left_out: tuple[Kata, ...]) -> None:
     from reference.cli import main as reference
 
     reference(["d4", *arguments], obj=green_parts(left_out))
+
+
+@main.command()
+@click.argument("submissions", nargs=-1, required=True, metavar="SUBMISSION...")
+@click.option("--kata", "katas", multiple=True, type=_KataName(), help="Only this kata; may be given more than once.")
+@click.option("--out", default="grades", type=click.Path(path_type=Path), metavar="DIR", help="Where results go.")
+@click.option("--format", "formats", multiple=True, default=["all"], type=click.Choice(["all", *FORMATS]))
+@click.option("--jobs", default=usable_cores, type=click.IntRange(1), help="Submissions at a time; one for each core.")
+@click.option("--hidden-seed", type=click.IntRange(0), help="Of the unseen cases; drawn, and told, where not given.")
+def grade(
+    submissions: tuple[str, ...],
+    katas: tuple[Kata, ...],
+    out: Path,
+    formats: tuple[str, ...],
+    jobs: int,
+    hidden_seed: int | None,
+) -> None:
+    """Grade submissions: folders, archives, git repositories, single files, or folders of them."""
+    from dojo.grading.command import Order
+    from dojo.grading.command import grade as grade_submissions
+    from reference.errors import UserError
+
+    chosen = tuple(kata for kata in KATAS if kata in katas or not katas)
+    wanted = frozenset(FORMATS if "all" in formats else formats)
+    try:
+        status = grade_submissions(Order(submissions, chosen, out, wanted, jobs, hidden_seed), console())
+    except UserError as error:
+        raise click.UsageError(str(error)) from None
+    sys.exit(status)
 
 
 @main.command()

@@ -70,10 +70,10 @@ class StageProgress:
             words.append(f"{tokens_per_second:,.0f} tokens/s")
         if mfu is not None:
             words.append(f"{mfu:.1%} MFU")
-        words.append(f"{_clock(now - self.started)} gone")
+        words.append(f"{clock(now - self.started)} gone")
         if step > self.first[0]:
             pace = (now - self.first[1]) / (step - self.first[0])
-            words.append(f"{_clock(pace * (self.total - step))} left")
+            words.append(f"{clock(pace * (self.total - step))} left")
         state = "  ".join(words)
         self.bar.update(self.task, completed=step, state=state)
         if self.console.is_terminal:
@@ -102,6 +102,6 @@ def say(console: Console, text: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     return f"{minutes}:{seconds:02d}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"

@@ -7,6 +7,7 @@ name, no link is made or followed, and whatever is too large, too many or too od
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
 import io
 import lzma
@@ -66,6 +67,7 @@ class Unpacked:
             return
         wanted = looked_into(parts[:-1]) and (kata_and_owner(parts[-1]) or (len(parts) <= 3 and is_archive(parts[-1])))
         if not wanted:
+            self._make_folders(parts[:-1][:2])  # in a class, who has handed in nothing useful should be seen
             if looked_into(parts[:-1]) and kata_and_owner(parts[-1].lower()):
                 self.notes.append(f"{plain('/'.join(parts))} was left out: the name of a solution is in lower case")
             if kind == "file" and is_told_of(parts, size):
@@ -85,12 +87,20 @@ class Unpacked:
             raise UnreadableError("it unpacks to more than 512 MB of solutions, which no class has.")
         self._write(parts, shown, data)
 
+    def _make_folders(self, folders: tuple[str, ...]) -> None:
+        if looked_into(folders):
+            with contextlib.suppress(OSError):  # a file is there
+                self._place(folders).mkdir(parents=True, exist_ok=True)
+
+    def _place(self, parts: tuple[str, ...]) -> Path:
+        return self.folder.joinpath(*(part.encode("utf-8", "backslashreplace").decode() for part in parts))
+
     def refuse(self, shown: str, why: str) -> None:
         self.refused[shown] = why
         self.notes.append(f"{plain(shown)} {why}")
 
     def _write(self, parts: tuple[str, ...], shown: str, data: bytes) -> None:
-        place = self.folder.joinpath(*(part.encode("utf-8", "backslashreplace").decode() for part in parts))
+        place = self._place(parts)
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
             if place.exists():

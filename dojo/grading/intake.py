@@ -42,6 +42,18 @@ class Taken:
     notes: list[str] = field(default_factory=list)
 
 
+def take_all(where: Sequence[str], katas: Sequence[Kata] = KATAS) -> Taken:
+    """The solutions in several places that make up one submission, such as the single files of one person."""
+    taken = Taken()
+    for one in map(take, where, [katas] * len(where)):
+        for name in sorted(taken.sources.keys() & one.sources.keys()):
+            taken.notes.append(f"{name}.py is in it more than once; the last was taken")
+        taken.sources |= one.sources
+        taken.reasons = {**{n: why for n, why in taken.reasons.items() if n not in one.sources}, **one.reasons}
+        taken.notes += one.notes
+    return taken
+
+
 def take(where: str, katas: Sequence[Kata] = KATAS) -> Taken:
     """The solutions of some katas in a submission, which is a path or the address of a repository.
 

@@ -124,6 +124,7 @@ class SubmissionResult:
         started: UTC, ISO 8601.
         seconds: of wall-clock time.
         notes: what was left out of the submission and why, and whatever else a person should know.
+        key: of all that the result depends on; a submission whose result has the same key need not be graded again.
     """
 
     name: str
@@ -134,6 +135,7 @@ class SubmissionResult:
     started: str = ""
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
+    key: str = ""
 
     @property
     def points(self) -> float:
