@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from rich.console import Console
 
 from reference import cli_data
+from reference.cli_train import STAGE_COMMANDS, pairs, tok_train
 from reference.errors import UserError
+from reference.torchrun import tell
 
 RUNS = Path("runs")
 
@@ -23,7 +25,7 @@ class _Group(click.Group):
         try:
             return super().main(*args, **kwargs)
         except UserError as error:
-            _leave(str(error), 2)
+            _leave(str(error), 2, is_cause=not error.is_echo)
         except click.ClickException as error:
             command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "reference"
             _leave(f"{error.format_message().rstrip('.')}; see {command} --help.", 2)
@@ -33,8 +35,8 @@ class _Group(click.Group):
             _leave("Stopped.", 130)
 
 
-def _leave(message: str, status: int) -> None:
-    print(message, file=sys.stderr)
+def _leave(message: str, status: int, is_cause: bool = True) -> NoReturn:
+    tell(message, is_cause)
     sys.exit(status)
 
 
@@ -94,19 +96,12 @@ def d4(parts: Any, tag: str, seed: int, data: str, start: str | None, settings: 
 
     if not data:
         raise UserError("--data is empty; leave it out for the primer, or name a folder of text.")
-    preset = override(get_preset("d4"), _pairs(settings))
+    preset = override(get_preset("d4"), pairs(settings))
     try:
         make_run(Order(RUNS, tag, preset, seed, data, start), parts or Parts(), console())
     except Interrupted as stop:
         _leave(str(stop), 130)
     click.echo(f"Talk to it: ./noxw -s chat{'' if tag == 'd4' else f' -- --tag {tag}'}")
-
-
-def _pairs(settings: tuple[str, ...]) -> dict[str, str]:
-    for setting in settings:
-        if "=" not in setting:
-            raise UserError(f"--set takes NAME=VALUE, such as base_steps=100, not {setting!r}.")
-    return dict(setting.split("=", 1) for setting in settings)
 
 
 def _run(tag: str | None) -> Any:
@@ -203,5 +198,5 @@ def export(tag: str | None, stage: str | None, out: Path | None) -> None:
     click.echo(write_export(run, stage, out or run.path / "export"))
 
 
-for command in (cli_data.data, cli_data.identity):
+for command in (cli_data.data, cli_data.identity, tok_train, *STAGE_COMMANDS):
     main.add_command(command)

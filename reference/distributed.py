@@ -26,6 +26,8 @@ PATIENCE = timedelta(minutes=30)  # rank 0 may evaluate or write for so long whi
 class PeerLost(UserError):
     """Another process of the world has ended or does not answer."""
 
+    is_echo = True
+
 
 @dataclass(frozen=True)
 class World:
@@ -143,7 +145,5 @@ def joined_world(device: str = "auto") -> Iterator[World]:
     dist.init_process_group(
         "nccl" if on_gpu else "gloo", timeout=PATIENCE, device_id=torch.device("cuda", local) if on_gpu else None
     )
-    try:
-        yield World(rank, size, f"cuda:{local}" if on_gpu else "cpu")
-    finally:
-        dist.destroy_process_group()
+    yield World(rank, size, f"cuda:{local}" if on_gpu else "cpu")
+    dist.destroy_process_group()  # after an error the end of the process does it, without waiting for the others

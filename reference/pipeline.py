@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,18 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from reference.compute import compute_device, describe_machine, fastest_dtype, keep_freed_memory, peak_rss_gib
+from reference.compiled import IN_BLOCKS
+from reference.compute import (
+    allow_tensor_cores,
+    compute_device,
+    describe_machine,
+    fastest_dtype,
+    keep_freed_memory,
+    peak_rss_gib,
+)
 from reference.data.documents import DocumentSource, open_source
 from reference.data.primer.source import PrimerDocuments
+from reference.distributed import ALONE, World
 from reference.errors import UserError
 from reference.parts import PART_NAMES, Parts
 from reference.parts.provenance import counted, provenance
@@ -24,22 +34,31 @@ from reference.progress import say
 from reference.report import write_report
 from reference.run import Run
 from reference.shipped import fits, install
-from reference.stages import base, chat, rl, tokenizer
+from reference.stages import base, chat, rl, scaled_chat, scaled_rl, scaled_tokenizer, tokenizer
 from reference.stages.session import Ledger, Session
 from reference.stages.training import Interrupted
 
 TRAIN: dict[str, Callable[[Session], None]] = {
-    "tokenizer": tokenizer.train_stage,
+    "tokenizer": lambda session: _of(session, tokenizer.train_stage, scaled_tokenizer.train_stage),
     "base": base.train_stage,
-    "mid": lambda session: chat.train_stage(session, "mid"),
-    "sft": lambda session: chat.train_stage(session, "sft"),
-    "rl": rl.train_stage,
+    "mid": lambda session: _of(session, partial(chat.train_stage, stage="mid"), scaled_chat.train_mid),
+    "sft": lambda session: _of(session, partial(chat.train_stage, stage="sft"), scaled_chat.train_sft),
+    "rl": lambda session: _of(session, rl.train_stage, scaled_rl.train_stage),
 }
+
+
+def _of(session: Session, primer: Callable[[Session], None], hub: Callable[[Session], None]) -> None:
+    """Train with the stage of the session's curriculum."""
+    (primer if session.preset.curriculum == "primer" else hub)(session)
 
 
 @dataclass(frozen=True)
 class Order:
-    """What is asked for: the run `tag` under `root`, from stage `start` anew, or from where it stopped."""
+    """What is asked for: the run `tag` under `root`, from stage `start` anew, or from where it stopped.
+
+    `only` names a stage to train alone. `data` is "primer", or where the text is; for a preset at scale the folder of
+    all data, see data/hub.py, of which `allow_missing` leaves out the conversations that are not there.
+    """
 
     root: Path
     tag: str
@@ -47,10 +66,18 @@ class Order:
     seed: int
     data: str
     start: str | None = None
+    only: str | None = None
+    allow_missing: bool = False
 
 
 def make_run(
-    order: Order, parts: Parts, console: Console, device: str = "auto", checkpoint_seconds: float = 20.0
+    order: Order,
+    parts: Parts,
+    console: Console,
+    device: str = "auto",
+    checkpoint_seconds: float = 20.0,
+    world: World = ALONE,
+    device_rows: int | None = None,
 ) -> Run:
     """Train every stage that is not complete, and write the report.
 
@@ -58,20 +85,27 @@ def make_run(
         order: which run, and what it is to become.
         parts: whose code it is built from.
         console: where its progress is shown.
-        device: where to compute: "auto" takes the best there is.
+        device: where to compute: "auto" takes the best there is. In a world of several processes each has its own.
         checkpoint_seconds: a checkpoint is written when the last one is so old, and at the end of a stage.
+        world: the processes that make it together.
+        device_rows: rows that a device trains on at a time; None: as many as fit.
 
     Raises:
         UserError: the order cannot be carried out.
         Interrupted: on Ctrl-C; the same order, without its `start`, goes on from there.
     """
-    source = PrimerDocuments(order.seed) if order.data == "primer" else open_source(order.data)
+    place = compute_device(device if world.size == 1 else world.device)
+    source = _source(order)
     keep_freed_memory()
-    run = _open_or_create(order, source, compute_device(device))
+    allow_tensor_cores()
+    run = _open_or_create(order, source, place, world)
     with run.lock():
         _check_same_order(run, order, source)
         if order.start is not None:
             _start_at(run, order, console)
+        if order.only is not None:
+            _check_complete(run, order.only)
+        world.barrier()
         code = provenance(parts)
         run.update(parts=_parts(run, code))
         counted_parts, calls = counted(parts)
@@ -83,27 +117,59 @@ def make_run(
             source,
             console,
             getattr(torch, run.config["machine"]["compute_dtype"]),
-            compute_device(device),
+            place,
             checkpoint_seconds,
+            world,
+            device_rows,
+            compiles=place.type == "cuda" and all(code[part]["whose"] == "reference" for part in IN_BLOCKS),
         )
-        _say_what_starts(run, code, console)
-        with _saying_how_to_go_on(order):
-            _train_what_is_missing(session, calls, code)
-            report = write_report(run, began=time.monotonic())
-            run.mark_complete("report", seconds=report["stages"]["report"]["seconds"])
-        say(console, f"report  {run.path / 'report.md'}  ({report['total_seconds']:.0f} s in all)")
+        _say_what_starts(session, code)
+        with _saying_how_to_go_on(order), _memory_suffices(session):
+            _train_what_is_missing(session, [order.only] if order.only else list(TRAIN), calls, code)
+            if order.only is None:
+                report = write_report(run, began=time.monotonic())
+                run.mark_complete("report", seconds=report["stages"]["report"]["seconds"])
+                say(console, f"report  {run.path / 'report.md'}  ({report['total_seconds']:.0f} s in all)")
     return run
 
 
-def _train_what_is_missing(session: Session, calls: dict[str, int], code: dict[str, dict[str, str]]) -> None:
-    run = session.run
-    for stage, train_stage in TRAIN.items():
+def _source(order: Order) -> DocumentSource:
+    if order.data == "primer":
+        return PrimerDocuments(order.seed)
+    at_scale = order.preset.curriculum == "hub"
+    return open_source(str(Path(order.data) / "base_data") if at_scale else order.data)
+
+
+def _train_what_is_missing(
+    session: Session, stages: list[str], calls: dict[str, int], code: dict[str, dict[str, str]]
+) -> None:
+    run, world = session.run, session.world
+    for stage in stages:
         if run.is_complete(stage):
             say(session.console, f"{stage}  complete already, skipped")
         else:
-            train_stage(replace(session, ledger=Ledger(calls, code)))
+            TRAIN[stage](replace(session, ledger=Ledger(calls, code)))
+            world.barrier()
+            run.reload()
         # also after a stage that is skipped: the process that completed it may have been killed before this line
         run.update(peak_rss_gib=max(peak_rss_gib(), run.config.get("peak_rss_gib", 0.0)), parts=_parts(run, code))
+
+
+@contextmanager
+def _memory_suffices(session: Session) -> Iterator[None]:
+    """When a GPU's memory is full, a sentence says which value to halve."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        preset = session.preset
+        rows, _ = session.micro_batches(preset.batch_rows)
+        remedy = f"--device-batch {rows // 2}: the same training in smaller portions"
+        if rows == 1:
+            remedy = f"--tag NEW and shorter rows, --set sequence_len={preset.sequence_len // 2}, or a smaller depth"
+        raise UserError(
+            f"The memory of {session.device} is full with {rows} rows of {preset.sequence_len:,} tokens at a time; run "
+            f"the same command again with {remedy}."
+        ) from error
 
 
 @contextmanager
@@ -115,41 +181,50 @@ def _saying_how_to_go_on(order: Order) -> Iterator[None]:
         raise Interrupted(f"{str(stop) or 'Stopped'}; {again} goes on from there.") from None
 
 
-def _open_or_create(order: Order, source: DocumentSource, device: torch.device) -> Run:
-    if order.tag in {file.parent.name for file in order.root.glob("*/run.json")}:
-        return Run.open(order.root, order.tag)
+def _open_or_create(order: Order, source: DocumentSource, device: torch.device, world: World) -> Run:
+    there = order.tag in {file.parent.name for file in order.root.glob("*/run.json")}
+    world.barrier()  # before anybody makes it
+    if there or not world.is_main:
+        world.barrier()
+        return Run.open(order.root, order.tag, writes=world.is_main)
     if order.start not in (None, "tokenizer") and not fits(order.preset, order.data):
         raise UserError(
             f"There is no run {order.tag!r} in {order.root} to start at {order.start}, and checkpoints/ holds another "
             "kind of model; leave --from out, or name a run with --tag."
         )
     dtype = str(fastest_dtype(device)).removeprefix("torch.")
-    return Run.create(
+    run = Run.create(
         order.root,
         order.tag,
         {
             **_identity(order, source),
-            "machine": {**describe_machine(device), "compute_dtype": dtype},
+            "machine": {**describe_machine(device), "devices": world.size, "compute_dtype": dtype},
             "versions": {name: version(name) for name in ("torch", "tiktoken", "rustbpe", "numpy")},
         },
     )
+    world.barrier()
+    return run
 
 
 def _identity(order: Order, source: DocumentSource) -> dict[str, Any]:
-    """What must not change between the processes that work on one run."""
+    """What must not change between the processes that work on one run.
+
+    The shards of a large one may still be arriving: there the order of their names says what is read.
+    """
     return {
         "preset": order.preset.name,
         "seed": order.seed,
         "data": order.data,
         "settings": asdict(order.preset),
-        "source": source.fingerprint,
+        "source": source.fingerprint if order.preset.curriculum == "primer" else {},
+        "allow_missing": order.allow_missing,
     }
 
 
 def _check_same_order(run: Run, order: Order, source: DocumentSource) -> None:
     words = {"data": "other data", "settings": "other settings", "source": "other text in its data"}
     for key, value in _identity(order, source).items():
-        if run.config.get(key) != value:
+        if run.config.get(key, False) != value:
             raise UserError(
                 f"The run {run.path} was begun with {words.get(key, f'another {key}')}; repeat the command that began "
                 "it, or begin another run with --tag NEW."
@@ -169,6 +244,13 @@ def _start_at(run: Run, order: Order, console: Console) -> None:
         say(console, f"{stage}  taken from checkpoints/")
 
 
+def _check_complete(run: Run, only: str) -> None:
+    """UserError unless everything is there that the stage `only` begins with."""
+    before = {"base": "tokenizer", "mid": "base", "sft": "mid", "rl": "sft"}.get(only)
+    if before and not run.is_complete(before):
+        raise UserError(f"The stage {only} begins with what {before} has made, and that is not complete; do it first.")
+
+
 def _parts(run: Run, code: dict[str, dict[str, str]]) -> dict[str, dict[str, Any]]:
     """`parts` of run.json, see report.py; where no stage has used a part yet, what this process has of it."""
     parts = {}
@@ -183,16 +265,20 @@ def _parts(run: Run, code: dict[str, dict[str, str]]) -> dict[str, dict[str, Any
     return parts
 
 
-def _say_what_starts(run: Run, code: dict[str, dict[str, str]], console: Console) -> None:
-    config = run.config
+def _say_what_starts(session: Session, code: dict[str, dict[str, str]]) -> None:
+    config, console = session.run.config, session.console
     learner = [part for part, facts in code.items() if facts["whose"] == "learner"]
     whose = (
         f"yours: {', '.join(learner)}; the others are the reference's" if learner else "all nine are the reference's"
     )
-    machine = config["machine"]
-    say(console, f"run  {run.path}, preset {config['preset']}, seed {config['seed']}, text: {config['data']}")
+    machine, processes = config["machine"], session.world.size
+    say(console, f"run  {session.run.path}, preset {config['preset']}, seed {config['seed']}, text: {config['data']}")
     say(
         console,
-        f"run  on {machine['cpu']}, {machine['threads']} threads, {machine['device']} in {machine['compute_dtype']}",
+        f"run  on {machine['cpu']}, {machine['threads']} threads, {machine['device']} in {machine['compute_dtype']}"
+        + (f", {processes} processes" if processes > 1 else ""),
     )
     say(console, f"run  parts: {whose}")
+    if session.on_gpu and not session.compiles:
+        yours = ", ".join(part for part in IN_BLOCKS if part in learner)
+        say(console, f"run  {yours} being yours, the blocks are not compiled: expect training to be slower")

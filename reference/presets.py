@@ -161,6 +161,18 @@ LIMITS: dict[str, tuple[float, float]] = {  # all others: whole numbers from 1, 
 }
 
 
+def read_preset(settings: dict[str, Any]) -> Preset:
+    """The preset that run.json holds as `settings`; UserError when it is one of another version."""
+    try:
+        rl = settings["rl"]
+        plans = {"mid": ChatPlan(**settings["mid"]), "sft": ChatPlan(**settings["sft"])}
+        return Preset(**{**settings, **plans, "rl": RLPlan(**{**rl, "rates": Rates(**rl["rates"])})})
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            "The run was begun with another version of this program; go on with that, or begin a run with --tag NEW."
+        ) from error
+
+
 def get_preset(name: str) -> Preset:
     """The preset of that name; UserError when there is none."""
     if name not in PRESETS:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
-from reference.data.loader import TokenLoader
+
+class Loader(Protocol):
+    """Batches of two tensors, and where the next begins, JSON."""
+
+    position: dict
+
+    def next_batch(self) -> tuple[Tensor, Tensor]: ...
 
 
 class Ahead:
@@ -14,17 +22,17 @@ class Ahead:
     `position` is where the batch begins that `take` gives next: what has been fetched and not taken is not used up.
     """
 
-    def __init__(self, loader: TokenLoader, device: torch.device) -> None:
+    def __init__(self, loader: Loader, device: torch.device) -> None:
         self._loader, self._device = loader, device
         self.fetch()
 
     def fetch(self) -> None:
         self.position = self._loader.position
-        inputs, targets = self._loader.next_batch()
-        self._batch = self._sent(inputs), self._sent(targets)
+        one, other = self._loader.next_batch()
+        self._batch = self._sent(one), self._sent(other)
 
     def take(self) -> tuple[Tensor, Tensor]:
-        """Inputs and targets, (B, T) int64 on the device."""
+        """What the loader gave, on the device."""
         return self._batch
 
     def _sent(self, tensor: Tensor) -> Tensor:

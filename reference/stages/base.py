@@ -11,8 +11,9 @@ from reference.engine import Sampling
 from reference.evaluate import bits_per_byte, completion_text
 from reference.model import GPT
 from reference.optim import MuonAdamW, Rates
-from reference.sizes import parameters
-from reference.stages.outcome import finish
+from reference.progress import say
+from reference.sizes import flops_per_token, parameters
+from reference.stages.outcome import finish, note
 from reference.stages.session import Session
 from reference.stages.training import Plan, linear_warmdown, momentum_warmup, train
 
@@ -66,7 +67,7 @@ def train_stage(session: Session) -> None:
         nonlocal batches
         batches = Ahead(loader("train", position), session.device)
 
-    before = continuations(session, model)
+    before = continuations(session, model) if world.is_main else []
     train(
         session,
         model,
@@ -82,18 +83,27 @@ def train_stage(session: Session) -> None:
             lambda: batches.position,
         ),
     )
+    if world.is_main:
+        _finish(session, model, before)
+
+
+def _finish(session: Session, model: GPT, before: list[str]) -> None:
+    preset = session.preset
     bpb = [line["bpb"] for line in session.run.metrics("base") if "bpb" in line]
-    finish(
-        session,
-        "base",
-        model,
-        zip(PROMPTS[preset.curriculum], before, continuations(session, model), strict=True),
-        f"bits per byte on held-out text {bpb[0]:.2f} -> {bpb[-1]:.3f}",
-        tokens=steps * preset.batch_rows * preset.sequence_len,
-        parameters=parameters(model.config),
-        bpb_before=bpb[0],
-        bpb_after=bpb[-1],
-    )
+    samples = zip(PROMPTS[preset.curriculum], before, continuations(session, model), strict=True)
+    headline = f"bits per byte on held-out text {bpb[0]:.2f} -> {bpb[-1]:.3f}"
+    facts = {
+        "tokens": preset.base_steps * preset.batch_rows * preset.sequence_len,
+        "parameters": parameters(model.config),
+        "flops_per_token": flops_per_token(model.config),
+        "bpb_before": bpb[0],
+        "bpb_after": bpb[-1],
+    }
+    if preset.curriculum == "primer":
+        finish(session, "base", model, samples, headline, **facts)
+    else:
+        note(session, "base", samples, **facts)
+        say(session.console, f"base  {headline}")
 
 
 def continuations(session: Session, model: GPT) -> list[str]:

@@ -64,6 +64,17 @@ def finish(
     )
 
 
+def note(session: Session, stage: str, samples: Iterable[tuple[str, str, str]], **facts: Any) -> None:
+    """Mark a stage at scale complete; commands of their own judge its model.
+
+    Args:
+        session, stage, samples, facts: as in `finish`.
+    """
+    shown = [{"prompt": prompt, "before": before, "after": after} for prompt, before, after in samples]
+    session.run.mark_complete(stage, **session.ledger.cost(), facts=facts, samples=shown)
+    say(session.console, f"{stage}  {shown[0]['prompt']!r}: {shown[0]['after']!r}")
+
+
 def answers(session: Session, model: GPT, questions: Sequence[str]) -> list[str]:
     """The model's greedy answers, tool calls included."""
     prompts = [session.tokenizer.render_prompt(exchange(question, ""), session.parts) for question in questions]

@@ -109,7 +109,7 @@ def rewards_of(tokenizer: Tokenizer, golds: list[str], completions: list[list[Co
 
 
 def policy_gradient(
-    session: Session, model: GPT, rows: list[tuple[list[int], Completion]], advantages: Tensor
+    session: Session, model: GPT, rows: list[tuple[list[int], Completion]], advantages: Tensor, weight: float = 1.0
 ) -> float:
     """Backpropagate the policy loss of the sampled tokens; their own stopping is one of them.
 
@@ -118,6 +118,7 @@ def policy_gradient(
         model: on-policy: the model that drew the completions.
         rows: B pairs of a prompt and one completion.
         advantages: (B,).
+        weight: what the loss is multiplied with, where these rows are a part of a batch.
 
     Returns:
         The loss.
@@ -134,6 +135,6 @@ def policy_gradient(
     hidden = model.hidden(ids[:, :-1])  # (B, T-1, C)
     chosen = model.logits(hidden[sampled]).log_softmax(-1).gather(1, ids[:, 1:][sampled][:, None])[:, 0]
     logprobs = torch.zeros_like(mask).masked_scatter(sampled, chosen)  # the head runs on sampled tokens alone
-    loss = session.parts.grpo.policy_loss(logprobs, advantages.to(session.device), mask)
+    loss = session.parts.grpo.policy_loss(logprobs, advantages.to(session.device), mask) * weight
     loss.backward()
     return loss.item()

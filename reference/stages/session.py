@@ -115,7 +115,14 @@ class Session:
 
     def trained_model(self, stage: str) -> GPT:
         """The model as `stage` left it."""
-        return self._on_device(load_model(self.run, stage, self.parts, self.activation_dtype))
+        model = load_model(self.run, stage, self.parts, self.activation_dtype)
+        if model.config.vocab_size != self.tokenizer.vocab_size:
+            raise UserError(
+                f"The checkpoint of {stage} in {self.run.path} was trained with a vocabulary of "
+                f"{model.config.vocab_size:,} tokens, but its tokenizer has {self.tokenizer.vocab_size:,}; put the "
+                f"tokenizer back that it was trained with, or train {stage} again."
+            )
+        return self._on_device(model)
 
     def _on_device(self, model: GPT) -> GPT:
         model = model.to(self.device)

@@ -21,7 +21,7 @@ def train_stage(session: Session) -> None:
         raise UserError(f"The first {len(texts):,} documents of {session.source.name} are empty; begin with others.")
     tokenizer = train_tokenizer(texts, preset.vocab_size, parts)
     same = tokenizer.merges == train_tokenizer_rust(texts, preset.vocab_size).merges
-    checked = _agreeing_words(tokenizer, texts, session)
+    checked = agreeing_words(tokenizer, texts, session)
     tokenizer.save(tokenizer_file(session.run))
     text = "\n".join(texts)
     bytes_per_token = len(text.encode()) / len(tokenizer.encode(text))
@@ -52,7 +52,7 @@ def first_characters(source: DocumentSource, count: int) -> Iterator[str]:
             return
 
 
-def _agreeing_words(tokenizer: Tokenizer, texts: list[str], session: Session) -> float:
+def agreeing_words(tokenizer: Tokenizer, texts: list[str], session: Session) -> float:
     """The share of sample words that the part's encode and decode treat as tiktoken does with the same merges."""
     words = sorted(word_counts(texts))
     words = words[:: max(1, len(words) // CHECKED_WORDS)]

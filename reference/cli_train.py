@@ -1,0 +1,155 @@
+"""Commands that train at scale, stage by stage: python -m reference tok-train | base-train | mid | sft | rl."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from reference.errors import UserError
+
+RUNS = Path("runs")
+SEED = click.IntRange(0, 2**32 - 1)
+TAG = click.option("--tag", default=None, metavar="NAME", help="The run; by default the one that changed last.")
+DEPTH = click.option("--depth", default=20, show_default=True, type=click.IntRange(1, 128), help="Layers; all follows.")
+DATA = click.option(
+    "--data",
+    default=None,
+    metavar="DIR",
+    help="Where the data lie; by default $NANOKATA_DATA, or else ~/.cache/nanokata.",
+)
+SETTINGS = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Change one value of the preset, such as base_steps=100; may be repeated.",
+)
+DEVICE = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "cuda", "cpu"]),
+    help="Where to compute; auto takes CUDA where there is any.",
+)
+DEVICE_BATCH = click.option(
+    "--device-batch",
+    default=0,
+    metavar="ROWS",
+    help="Rows that a device takes at a time; 0 or less: as many as fit. Changes memory and speed, not the result.",
+)
+
+
+def training_options(command: Callable) -> Callable:
+    """What every training command takes."""
+    options = [
+        DEVICE,
+        DEVICE_BATCH,
+        click.option(
+            "--checkpoint-minutes",
+            default=20.0,
+            show_default=True,
+            metavar="M",
+            help="Minutes between checkpoints; 0 or less: only one, at the end or on Ctrl-C.",
+        ),
+        click.option("--again", is_flag=True, help="Do this stage, and all after it, from its start."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def train_one(parts: Any, stage: str, order: Any, device: str, device_batch: int, checkpoint_minutes: float) -> None:
+    """Train one stage in however many processes torchrun has started."""
+    from rich.console import Console
+
+    from reference.distributed import joined_world
+    from reference.parts import Parts
+    from reference.pipeline import make_run
+    from reference.stages.training import Interrupted
+    from reference.torchrun import tell
+
+    seconds = checkpoint_minutes * 60 if checkpoint_minutes > 0 else float("inf")
+    try:
+        with joined_world(device) as world:
+            console = Console(highlight=False, quiet=not world.is_main)
+            rows = device_batch if device_batch > 0 else None
+            make_run(order, parts or Parts(), console, device, seconds, world, rows)
+    except Interrupted as stop:
+        tell(str(stop))
+        raise SystemExit(130) from None
+
+
+@click.command(name="tok-train")
+@DEPTH
+@click.option(
+    "--tag", default=None, metavar="NAME", help="The run: its folder is runs/NAME; by default d and the depth."
+)
+@DATA
+@click.option("--seed", default=0, show_default=True, type=SEED, metavar="N", help="Everything random follows from it.")
+@click.option("--allow-missing", is_flag=True, help="Leave out of mid and sft what data sets are not there.")
+@SETTINGS
+@training_options
+@click.pass_obj
+def tok_train(
+    parts: Any,
+    depth: int,
+    tag: str | None,
+    data: str | None,
+    seed: int,
+    allow_missing: bool,
+    settings: tuple[str, ...],
+    again: bool,
+    **how: Any,
+) -> None:
+    """Begin a run of any depth on real data: train its tokenizer."""
+    from reference.data.hub import data_root
+    from reference.pipeline import Order
+    from reference.presets import at_scale, override
+
+    preset = override(at_scale(depth), pairs(settings))
+    root = str(Path(data or data_root()).resolve())
+    start = "tokenizer" if again else None
+    order = Order(RUNS, tag or f"d{depth}", preset, seed, root, start, "tokenizer", allow_missing)
+    train_one(parts, "tokenizer", order, **how)
+
+
+def _stage(name: str, stage: str, what: str) -> click.Command:
+    def train(parts: Any, tag: str | None, again: bool, **how: Any) -> None:
+        train_one(parts, stage, begun_order(tag, stage, again), **how)
+
+    train.__doc__ = what
+    return click.command(name=name)(TAG(training_options(click.pass_obj(train))))
+
+
+def begun_order(tag: str | None, stage: str, again: bool = False) -> Any:
+    """The order to go on with a run of real data at one stage, as it was begun."""
+    from reference.pipeline import Order
+    from reference.presets import read_preset
+    from reference.run import Run
+
+    run = Run.latest(RUNS) if tag is None else Run.open(RUNS, tag)
+    config = run.config
+    preset = read_preset(config["settings"])
+    if preset.curriculum != "hub":
+        raise UserError(f"The run {run.path} is one of ./noxw -s d4; begin one on real data with tok-train.")
+    start = stage if again else None
+    return Order(RUNS, run.tag, preset, config["seed"], config["data"], start, stage, config["allow_missing"])
+
+
+def pairs(settings: tuple[str, ...]) -> dict[str, str]:
+    """NAME=VALUE, ... as a dictionary."""
+    for setting in settings:
+        if "=" not in setting:
+            raise UserError(f"--set takes NAME=VALUE, such as base_steps=100, not {setting!r}.")
+    return dict(setting.split("=", 1) for setting in settings)
+
+
+STAGE_COMMANDS = [
+    _stage("base-train", "base", "Train the base model of a run on plain text."),
+    _stage("mid", "mid", "Go on with conversations: the chat format, exams, the calculator, who it is."),
+    _stage("sft", "sft", "Go on with the best conversations, learning what the assistant says."),
+    _stage("rl", "rl", "Go on with word problems by trial and reward."),
+]

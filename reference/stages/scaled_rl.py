@@ -1,0 +1,97 @@
+"""Stage rl at scale: GSM8K's training problems, sixteen answers each, those of a step divided among the processes.
+
+On-policy policy gradient as in stages/rl.py, without rehearsal.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from reference.engine import Completion, Sampling
+from reference.evaluate import completion_text
+from reference.model import GPT
+from reference.optim import MuonAdamW, Rates
+from reference.stages.outcome import answers, note
+from reference.stages.rl import policy_gradient
+from reference.stages.scaled_chat import hub_of
+from reference.stages.session import Session
+from reference.stages.training import Plan, train
+from reference.tasks.gsm8k import gsm8k, same_final_number
+from reference.tasks.task import Example
+
+TOP_K = 50
+ROWS_OF_PASS = 8  # sequences of one forward and backward pass
+QUESTIONS = (
+    "Tom has 12 apples and gets 30 more. Then Tom gives 8 to Anna. How many apples does Tom have left?",
+    "Ben has 4 bags with 6 coins each and 11 more. How many coins does Ben have?",
+)
+
+
+def train_stage(session: Session) -> None:
+    """Improve the SFT model on word problems by its own samples."""
+    parts, world, plan = session.parts, session.world, session.preset.rl
+    model = session.trained_model("sft")
+    rates = Rates().scaled(plan.rates.matrix, plan.rates.embedding, plan.rates.head)
+    optimizer = MuonAdamW(model, parts, rates, world)
+    engine = session.engine(model)
+    task = gsm8k(hub_of(session), "train").shuffled(42 + session.seed)
+
+    def gradients(step: int) -> dict[str, float]:
+        numbers = range(step * plan.prompts, (step + 1) * plan.prompts)[world.rank :: world.size]
+        problems = [task[number % len(task)] for number in numbers]
+        prompts = [session.tokenizer.render_prompt(problem.conversation, parts) for problem in problems]
+        seed = (session.seed * 1_000_003 + step) * 1009 + world.rank
+        sampling = Sampling(plan.max_tokens, temperature=1.0, top_k=TOP_K, seed=seed)
+        completions = engine.complete(prompts, sampling, plan.samples, rows=128) if prompts else []
+        rewards = torch.tensor(
+            [[reward(session, problem, c) for c in group] for problem, group in zip(problems, completions, strict=True)]
+        ).reshape(len(problems), plan.samples)  # (problems of this process, samples)
+        advantages = parts.grpo.advantages(rewards) if prompts else rewards
+        telling = [i for i in range(len(prompts)) if advantages[i].any()]  # the others have nothing to say
+        rows = [(prompts[i], c) for i in telling for c in completions[i]]
+        loss = descend(session, model, rows, advantages[telling].flatten())
+        right, solved, problems_of_all = world.sum(rewards.sum().item(), rewards.amax(1).sum().item(), len(prompts))
+        facts = {"reward": right / (problems_of_all * plan.samples), "solved_by_any": solved / problems_of_all}
+        return facts | {"loss": loss}
+
+    def lr_scale(step: int) -> float:
+        return min((step + 1) / plan.warmup, (plan.steps - step) / plan.steps)
+
+    said = answers(session, model, QUESTIONS) if world.is_main else []
+    train(session, model, optimizer, Plan("rl", plan.steps, gradients, lr_scale, lambda step: 0.95))
+    if world.is_main:
+        rewards = [line["reward"] for line in session.run.metrics("rl")]
+        first, last = rewards[: len(rewards) // 10 + 1], rewards[-(len(rewards) // 10) - 1 :]
+        note(
+            session,
+            "rl",
+            zip(QUESTIONS, said, answers(session, model, QUESTIONS), strict=True),
+            reward_before=sum(first) / len(first),
+            reward_after=sum(last) / len(last),
+            samples_drawn=plan.steps * plan.prompts * plan.samples,
+        )
+
+
+def reward(session: Session, problem: Example, completion: Completion) -> float:
+    """1 where the completion ends in the number of the problem's worked answer, else 0."""
+    return float(same_final_number(problem.gold, completion_text(session.tokenizer, completion)))
+
+
+def descend(session: Session, model: GPT, rows: list[tuple[list[int], Completion]], advantages: torch.Tensor) -> float:
+    """Backpropagate the policy loss of the rows of all processes, in passes of ROWS_OF_PASS; its share of this one.
+
+    Every sampled token weighs the same, in whichever process. Where there is none at all, nothing gets a gradient;
+    where there is none here, everything gets zero, for the update needs one of each process.
+    """
+    sampled = sum(sum(completion.mask) for _, completion in rows)
+    (everywhere,) = session.world.sum(sampled)
+    loss = 0.0
+    for start in range(0, len(rows), ROWS_OF_PASS):
+        of_pass = rows[start : start + ROWS_OF_PASS]
+        here = sum(sum(completion.mask) for _, completion in of_pass)
+        weight = here * session.world.size / everywhere
+        loss += policy_gradient(session, model, of_pass, advantages[start : start + ROWS_OF_PASS], weight)
+    if everywhere and not sampled:
+        for p in model.parameters():
+            p.grad = torch.zeros_like(p)
+    return loss
