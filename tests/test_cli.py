@@ -298,7 +298,7 @@ def test_the_stages_offered_are_the_stages_there_are() -> None:
         (name, option.name): option.type.choices
         for name, command in cli.main.commands.items()
         for option in command.params
-        if hasattr(option.type, "choices")
+        if option.name in ("start", "stage") and hasattr(option.type, "choices")
     }
     trained = tuple(TRAIN)
     assert trained == STAGES[:-1]
