@@ -12,6 +12,10 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 AGAIN = "the same command goes on from the last checkpoint"
 
@@ -27,6 +31,7 @@ def tell(message: str, is_cause: bool = True) -> None:
 
 def main(arguments: list[str]) -> int:
     """Run torchrun; the exit status of the process that failed first, 0 if none did."""
+    os.environ.setdefault("LOGLEVEL", "CRITICAL")  # what torchrun says of a failure is said below in a sentence
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import main as torchrun
@@ -35,7 +40,7 @@ def main(arguments: list[str]) -> int:
     try:
         torchrun(arguments)
     except ChildFailedError as error:
-        return _explain(error)
+        return _explain(error.failures)
     except (SignalException, KeyboardInterrupt):
         return 130
     return 0
@@ -51,18 +56,18 @@ def _processes(arguments: list[str]) -> int:
     return 1
 
 
-def _explain(error: object) -> int:
-    failures = sorted(error.failures.values(), key=lambda failure: (failure.exitcode > 0, failure.timestamp))  # type: ignore[attr-defined]
-    told = [failure for failure in failures if "timestamp" in failure.error_file_data]
-    killed = [failure for failure in failures if failure.exitcode < 0]
+def _explain(failures: dict[int, ProcessFailure]) -> int:
+    """Say what ended the first of the processes, by rank, unless it has said so itself; its exit status."""
+    told = {rank: failure for rank, failure in failures.items() if "timestamp" in failure.error_file_data}
+    killed = {rank: failure for rank, failure in failures.items() if failure.exitcode < 0}
+    rank, first = min((told or killed or failures).items(), key=lambda item: item[1].timestamp)
     if told:
-        if told[0].rank != 0:  # rank 0 has said itself what happened to it
-            print(f"[rank {told[0].rank}] {told[0].message}", file=sys.stderr)
-        return told[0].exitcode
-    first = (killed or failures)[0]
-    how = f"was ended by {first.signal_name()}" if first.exitcode < 0 else f"ended with status {first.exitcode}"
-    print(f"Process {first.rank} of this run {how}; {AGAIN}.", file=sys.stderr)
-    return 128 - first.exitcode if first.exitcode < 0 else first.exitcode
+        if rank != 0:
+            print(f"[rank {rank}] {first.message}", file=sys.stderr)
+        return first.exitcode
+    how = f"was ended by {first.signal_name()}" if killed else f"ended with status {first.exitcode}"
+    print(f"Process {rank} of this run {how}; {AGAIN}.", file=sys.stderr)
+    return 128 - first.exitcode if killed else first.exitcode
 
 
 if __name__ == "__main__":
