@@ -38,6 +38,7 @@ ROOT = click.option(
 )
 @click.option("--out", default=None, type=FOLDER, metavar="DIR", help="Where they go; by default base_data in --root.")
 @click.option("--words", is_flag=True, help="Fetch the word list of the spelling tasks.")
+@click.option("--bundle", is_flag=True, help="Fetch the bundle of the CORE evaluation (162 MB).")
 @ROOT
 def data(
     count: int | None,
@@ -47,20 +48,25 @@ def data(
     shards_in_all: int | None,
     out: Path | None,
     words: bool,
+    bundle: bool,
     root: Path | None,
 ) -> None:
     """Fetch what a large model trains on. The same command again goes on where it stopped."""
+    from reference.core.bundle import fetch_bundle
     from reference.data.download import Downloader
     from reference.data.hub import data_root
     from reference.data.shards import HUB_SHARDS, HUB_URL, fetch_in_background, fetch_shards, shard_source
     from reference.tasks.spelling import WORDS_URL
 
-    if count is None and not words:
-        raise UserError("Say what to fetch: -n 240 for so many shards, or --words.")
+    if count is None and not words and not bundle:
+        raise UserError("Say what to fetch: -n 240 for so many shards, --words, or --bundle.")
     root, console = root or data_root(), Console(highlight=False)
     if words:
         Downloader().fetch(WORDS_URL, root / "words" / "words_alpha.txt")
         click.echo(root / "words" / "words_alpha.txt")
+    if bundle:
+        fetch_bundle(root / "eval_bundle")
+        click.echo(root / "eval_bundle")
     if count is not None:
         folder = out or root / "base_data"
         shards = shard_source(source or HUB_URL, shards_in_all or HUB_SHARDS)

@@ -1,0 +1,99 @@
+"""All tasks of the bundle, and the table of their results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from reference.checkpoint import write_atomically
+from reference.core.bundle import CoreTask
+from reference.core.prompts import ordered_items, prompts, shots_of
+from reference.core.scorers import BATCH_TOKENS, Reader, is_right, read
+from reference.core.spans import spans
+from reference.errors import UserError
+
+QUESTIONS_AT_ONCE = 128  # whose texts are made before any is read
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The model that is evaluated.
+
+    Attributes:
+        reader: reads tokens.
+        encode: makes them of a text, without special ones.
+        bos: the token before every text.
+        longest: so many tokens it can read; None means any number.
+        device: where it computes.
+        batch_tokens: that it reads at once.
+    """
+
+    reader: Reader
+    encode: Callable[[str], list[int]]
+    bos: int
+    longest: int | None = None
+    device: torch.device | str = "cpu"
+    batch_tokens: int = BATCH_TOKENS
+
+
+def answers(subject: Subject, task: CoreTask, at_most: int = 0, rank: int = 0, world_size: int = 1) -> list[bool]:
+    """Whether each question is answered rightly: questions rank, rank + world_size, ... of the first `at_most`."""
+    items = ordered_items(task, at_most)
+    numbers = range(rank, len(items), world_size)
+    right = []
+    for start in range(0, len(numbers), QUESTIONS_AT_ONCE):
+        group = numbers[start : start + QUESTIONS_AT_ONCE]
+        questions = [
+            spans(
+                task.kind,
+                prompts(task.kind, items[i], shots_of(items, i, task.shots), task.delimiter),
+                subject.encode,
+                subject.bos,
+            )
+            for i in group
+        ]
+        flat = [span.cropped(subject.longest) for question in questions for span in question]
+        readings = iter(read(subject.reader, flat, subject.bos, subject.device, subject.batch_tokens))
+        for i, question in zip(group, questions, strict=True):
+            right.append(is_right(task.kind, [next(readings) for _ in question], items[i].get("gold", 0)))
+    return right
+
+
+def core(tasks: Sequence[CoreTask], accuracies: dict[str, float]) -> float | None:
+    """The mean of the centered accuracies; None unless every task has one."""
+    if any(task.label not in accuracies for task in tasks):
+        return None
+    return sum(task.centered(accuracies[task.label]) for task in tasks) / len(tasks)
+
+
+def write_results(file: Path, tasks: Sequence[CoreTask], accuracies: dict[str, float]) -> None:
+    """The table as CSV in columns that line up, its last line the CORE."""
+    lines = [_line("Task", "Accuracy", "Centered")]
+    for task in tasks:
+        if task.label in accuracies:
+            accuracy = accuracies[task.label]
+            lines.append(_line(task.label, f"{accuracy:.6f}", f"{task.centered(accuracy):.6f}"))
+    if (mean := core(tasks, accuracies)) is not None:
+        lines.append(_line("CORE", "", f"{mean:.6f}"))
+    write_atomically(file, "".join(lines).encode())
+
+
+def read_results(file: Path) -> dict[str, tuple[float | None, float]]:
+    """Accuracy and centered accuracy by task, and (None, CORE) by "CORE"."""
+    results: dict[str, tuple[float | None, float]] = {}
+    try:
+        for line in file.read_text(encoding="utf-8").splitlines()[1:]:
+            label, accuracy, centered = (cell.strip() for cell in line.split(","))
+            results[label] = (float(accuracy) if accuracy else None, float(centered))
+    except OSError as error:
+        raise UserError(f"Cannot read the results {file} ({error.strerror}).") from error
+    except ValueError as error:
+        raise UserError(f"{file} is no table of results: task, accuracy, centered.") from error
+    return results
+
+
+def _line(label: str, accuracy: str, centered: str) -> str:
+    return f"{label:<35}, {accuracy:<10}, {centered:<10}\n"
