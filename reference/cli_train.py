@@ -147,6 +147,16 @@ def pairs(settings: tuple[str, ...]) -> dict[str, str]:
     return dict(setting.split("=", 1) for setting in settings)
 
 
+@click.command(name="generate-data")
+@click.option("--root", required=True, type=click.Path(path_type=Path, file_okay=False), help="The folder to fill.")
+def generate_data(root: Path) -> None:
+    """Write a small stand-in for all data sets, to try a large run without a network."""
+    from reference.data.generated import write_generated
+
+    write_generated(root)
+    click.echo(root)
+
+
 STAGE_COMMANDS = [
     _stage("base-train", "base", "Train the base model of a run on plain text."),
     _stage("mid", "mid", "Go on with conversations: the chat format, exams, the calculator, who it is."),

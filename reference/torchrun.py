@@ -8,7 +8,9 @@ torchrun itself does as well; where a process fails it shows its own table and t
 from __future__ import annotations
 
 import json
+import logging
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -31,7 +33,7 @@ def tell(message: str, is_cause: bool = True) -> None:
 
 def main(arguments: list[str]) -> int:
     """Run torchrun; the exit status of the process that failed first, 0 if none did."""
-    os.environ.setdefault("LOGLEVEL", "CRITICAL")  # what torchrun says of a failure is said below in a sentence
+    logging.disable(logging.CRITICAL)  # what torchrun says of a failure is said below in a sentence
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import main as torchrun
@@ -59,12 +61,15 @@ def _processes(arguments: list[str]) -> int:
 def _explain(failures: dict[int, ProcessFailure]) -> int:
     """Say what ended the first of the processes, by rank, unless it has said so itself; its exit status."""
     told = {rank: failure for rank, failure in failures.items() if "timestamp" in failure.error_file_data}
-    killed = {rank: failure for rank, failure in failures.items() if failure.exitcode < 0}
-    rank, first = min((told or killed or failures).items(), key=lambda item: item[1].timestamp)
+    by_itself = {rank: failure for rank, failure in failures.items() if failure.exitcode != -signal.SIGTERM}
+    rank, first = min(
+        (told or by_itself or failures).items(), key=lambda item: (item[1].exitcode > 0, item[1].timestamp)
+    )
     if told:
         if rank != 0:
             print(f"[rank {rank}] {first.message}", file=sys.stderr)
         return first.exitcode
+    killed = first.exitcode < 0
     how = f"was ended by {first.signal_name()}" if killed else f"ended with status {first.exitcode}"
     print(f"Process {rank} of this run {how}; {AGAIN}.", file=sys.stderr)
     return 128 - first.exitcode if killed else first.exitcode

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from reference.distributed import World, joined_world
+from reference.errors import UserError
 
 Work = Callable[[World], dict[str, Tensor]]
 
@@ -27,6 +28,14 @@ def free_port() -> int:
 
 def in_world(size: int, work: Work, folder: Path) -> list[dict[str, Tensor]]:
     """What `work` returns in each process of a world, by rank. An exception in one of them is an error here."""
+    assert ended(size, work, folder) == [0] * size
+    return [safetensors.torch.load_file(folder / f"of_{rank}.safetensors") for rank in range(size)]
+
+
+def ended(size: int, work: Work, folder: Path) -> list[int | None]:
+    """How each process of a world ended, as `in_world`: 0; 2 after a UserError, which is then in folder/said_RANK;
+    1 after any other; minus the signal that killed it. A process that is not back after a minute is killed.
+    """
     port = str(free_port())
     children = [
         multiprocessing.get_context("fork").Process(target=_member, args=(rank, size, port, work, folder))
@@ -38,8 +47,12 @@ def in_world(size: int, work: Work, folder: Path) -> list[dict[str, Tensor]]:
         child.join(60)
         child.kill()
         child.join()
-    assert [child.exitcode for child in children] == [0] * size
-    return [safetensors.torch.load_file(folder / f"of_{rank}.safetensors") for rank in range(size)]
+    return [child.exitcode for child in children]
+
+
+def said(folder: Path, rank: int) -> str:
+    """The sentence that a process ended with."""
+    return (folder / f"said_{rank}").read_text()
 
 
 def _member(rank: int, size: int, port: str, work: Work, folder: Path) -> None:
@@ -55,6 +68,9 @@ def _member(rank: int, size: int, port: str, work: Work, folder: Path) -> None:
         with joined_world("cpu") as world:
             tensors = {name: tensor.clone() for name, tensor in work(world).items()}
         safetensors.torch.save_file(tensors, folder / f"of_{rank}.safetensors")
+    except UserError as error:
+        (folder / f"said_{rank}").write_text(str(error))
+        sys.exit(2)
     except BaseException:
         traceback.print_exc()
         sys.exit(1)

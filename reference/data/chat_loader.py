@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from reference.errors import UserError
 from reference.parts import Parts
 from reference.tasks.task import Conversation
 from reference.tokenizer import Tokenizer
@@ -34,6 +35,10 @@ class ChatLoader:
         world_size: int = 1,
         position: dict | None = None,
     ) -> None:
+        if not conversations:
+            raise UserError(
+                "There is no conversation at all to train on or to measure by; fetch the data sets of the hub."
+            )
         self.position = position or {"conversation": 0, "offset": 0}
         self._conversations, self._tokenizer, self._parts = conversations, tokenizer, parts
         self._shape, self._flat = (batch_size, seq_len), flat

@@ -19,7 +19,7 @@ from reference.model import GPT
 from reference.optim import MuonAdamW, Rates
 from reference.presets import ChatPlan
 from reference.progress import say
-from reference.stages.mixtures import Mixture, mid_mixture, mid_validation, sft_mixture, sft_validation
+from reference.stages.mixtures import Mixture, mid_mixture, mid_validation, sft_mixture
 from reference.stages.outcome import answers, note
 from reference.stages.session import Session
 from reference.stages.training import Plan, linear_warmdown, momentum_warmup, train
@@ -64,7 +64,7 @@ def train_sft(session: Session) -> None:
     """Train the mid model on what the assistant says in whole conversations."""
     missing = session.run.config["allow_missing"]
     learned = sft_mixture(hub_of(session), identity_of(session), missing)
-    held_out = sft_validation(hub_of(session), missing)
+    held_out = mid_validation(hub_of(session), missing)  # the same as in mid, for comparison
     plan, rows = session.preset.sft, min(SFT_ROWS, session.preset.batch_rows)
 
     def loss(model: GPT, ids: Tensor, mask: Tensor) -> Tensor:
@@ -84,8 +84,11 @@ def masked_loss(session: Session, model: GPT, ids: Tensor, mask: Tensor) -> Tens
     def portion(h: Tensor, t: Tensor, m: Tensor) -> Tensor:
         return session.parts.loss_mask.masked_cross_entropy(model.logits(h)[None], t[None], m[None]) * m.sum()
 
-    portions = zip(hidden.split(LOGIT_ROWS), targets.split(LOGIT_ROWS), learned.split(LOGIT_ROWS), strict=True)
-    total = sum(checkpoint(portion, h, t, m, use_reentrant=False) for h, t, m in portions)
+    if len(hidden) <= LOGIT_ROWS:
+        total = portion(hidden, targets, learned)
+    else:
+        portions = zip(hidden.split(LOGIT_ROWS), targets.split(LOGIT_ROWS), learned.split(LOGIT_ROWS), strict=True)
+        total = torch.stack([checkpoint(portion, h, t, m, use_reentrant=False) for h, t, m in portions]).sum()
     return total / learned.sum().clamp(min=1)
 
 

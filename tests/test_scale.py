@@ -1,0 +1,248 @@
+"""The stages at scale, in two processes: killed, gone on with, and bit for bit what they would have been."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from reference.checkpoint import latest_checkpoint, load_checkpoint
+from reference.data.generated import write_generated
+from reference.distributed import ALONE, World
+from reference.errors import UserError
+from reference.parts import Parts
+from reference.pipeline import Order, make_run
+from reference.presets import at_scale, override, read_preset
+from reference.run import Run
+from tests.tiny_run import needs_signals, numbers, struck
+from tests.worlds import ended, in_world, said
+
+pytestmark = [needs_signals, pytest.mark.timeout(300)]
+
+STAGES = ("tokenizer", "base", "mid", "sft", "rl")
+SETTINGS = {
+    "vocab_size": "600",
+    "sequence_len": "64",
+    "batch_rows": "8",
+    "tokenizer_characters": "60000",
+    "base_steps": "6",
+    "base_evaluations": "2",
+    "validation_updates": "1",
+    "mid.steps": "5",
+    "sft.steps": "5",
+    "rl.steps": "3",
+    "rl.prompts": "3",
+    "rl.samples": "4",
+    "rl.max_tokens": "8",
+    "rl.rates.matrix": "1",
+    "answer_tokens": "4",
+}
+PRESET = override(at_scale(1), SETTINGS)
+EVERY_STEP = 0.0
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("hub")
+    write_generated(root)
+    return root
+
+
+def parts(deed: Callable[[], Any] | None = None, part: str = "muon", name: str = "muon_step", number: int = 1) -> Parts:
+    """The reference's, but the rewards of rl tell something; before a call of one the deed is done."""
+
+    def advantages(rewards: Tensor) -> Tensor:
+        return torch.linspace(-1.0, 1.0, rewards.numel()).view_as(rewards)
+
+    given = replace(Parts(), grpo=SimpleNamespace(**{**vars(Parts().grpo), "advantages": advantages}))
+    return given if deed is None else struck(given, part, name, number, deed)
+
+
+def go(
+    data: Path,
+    root: Path,
+    stage: str,
+    world: World = ALONE,
+    given: Parts | None = None,
+    device_rows: int | None = 2,
+    again: bool = False,
+) -> Run:
+    """Train one stage of the run `root`/t, with a checkpoint after every step."""
+    order = Order(root, "t", PRESET, 0, str(data), stage if again else None, stage)
+    console = Console(file=io.StringIO(), width=300)
+    return make_run(order, given or parts(), console, "cpu", EVERY_STEP, world, device_rows)
+
+
+@pytest.fixture(scope="module")
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of all stages in two processes that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("whole")
+
+    def work(world: World) -> dict[str, Tensor]:
+        for stage in STAGES:
+            go(data, folder, stage, world)
+        return {"done": torch.tensor(1)}
+
+    in_world(2, work, folder)
+    return folder
+
+
+def weights(folder: Path, stage: str) -> dict[str, Tensor]:
+    path = latest_checkpoint(folder / "t" / stage)
+    assert path is not None
+    tensors, _ = load_checkpoint(path)
+    return {f"{group}.{name}": tensor for group in tensors for name, tensor in tensors[group].items()}
+
+
+def test_every_stage(whole: Path) -> None:
+    """Each stage has logged its steps, learned something, and noted what a report needs."""
+    run = Run.open(whole, "t")
+    assert all(run.is_complete(stage) for stage in STAGES)
+    base, mid, sft, rl = (run.metrics(stage) for stage in STAGES[1:])
+    assert base[0]["loss"] == pytest.approx(torch.tensor(600.0).log().item(), rel=1e-5)
+    assert base[-1]["bpb"] < base[0]["bpb"]
+    assert mid[0]["loss"] > mid[4]["loss"]
+    assert mid[-1]["bpb"] < mid[0]["bpb"]
+    assert len(sft) == 6  # five steps, and what was measured after them
+    assert base[0]["tokens"] == mid[0]["tokens"] == sft[0]["tokens"] == 8 * 64
+    assert [line["step"] for line in rl] == [0, 1, 2]
+    assert all(line["loss"] != 0 for line in rl)
+    stages = run.config["stages"]
+    assert stages["base"]["facts"]["parameters"] == sum(
+        t.numel() for name, t in weights(whole, "base").items() if name.startswith("model.")
+    )
+    assert set(stages["mid"]["facts"]["sizes"]) >= {"smoltalk", "gsm8k", "identity", "spelling_bee"}
+    assert stages["tokenizer"]["facts"]["same_merges_as_rustbpe"]
+    assert all(stages[stage]["calls"]["rope"] > 0 for stage in STAGES[1:])
+
+
+@pytest.mark.parametrize(
+    ("stage", "rank", "part", "name", "number"),
+    [
+        ("base", 0, "muon", "muon_step", 3 * 3 + 2),  # in the middle of an update
+        ("base", 1, "rope", "apply_rotary", 9),  # in the middle of a forward pass
+        ("sft", 1, "muon", "muon_step", 3),
+        ("rl", 1, "grpo", "policy_loss", 3),
+    ],
+)
+def test_sigkill(
+    data: Path, whole: Path, tmp_path: Path, stage: str, rank: int, part: str, name: str, number: int
+) -> None:
+    """A rank is killed; the other ends in a sentence; the same command goes on to the same losses and weights."""
+    shutil.copytree(whole / "t", tmp_path / "t")
+    Run.open(tmp_path, "t").forget(STAGES[STAGES.index(stage) :])
+
+    def struck_work(world: World) -> dict[str, Tensor]:
+        def die() -> None:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        go(data, tmp_path, stage, world, parts(die, part, name, number) if world.rank == rank else None)
+        return {}
+
+    statuses = ended(2, struck_work, tmp_path)
+    assert statuses[rank] == -signal.SIGKILL
+    assert statuses[1 - rank] == 2
+    assert said(tmp_path, 1 - rank).startswith("Another process of this run has ended")
+    done = len(Run.open(tmp_path, "t").metrics(stage))
+    assert 0 < done < len(Run.open(whole, "t").metrics(stage))
+
+    def work(world: World) -> dict[str, Tensor]:
+        go(data, tmp_path, stage, world)
+        return {}
+
+    assert ended(2, work, tmp_path) == [0, 0]
+    mine, theirs = Run.open(tmp_path, "t"), Run.open(whole, "t")
+    assert [line for line in numbers(mine) if line["stage"] == stage] == [
+        line for line in numbers(theirs) if line["stage"] == stage
+    ]
+    expected = weights(whole, stage)
+    assert weights(tmp_path, stage).keys() == expected.keys()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in weights(tmp_path, stage).items())
+
+
+def test_going_on_with_another_number(data: Path, whole: Path, tmp_path: Path) -> None:
+    """A stage that stopped with two processes does not go on with one, and says how it does; other stages may."""
+    shutil.copytree(whole / "t", tmp_path / "t")
+    run = Run.open(tmp_path, "t")
+    run.forget(["sft", "rl"])
+    run._write({**run.config, "stages": {k: v for k, v in run.config["stages"].items() if k != "mid"}})
+    with pytest.raises(UserError, match=r"stage mid of .*/t stopped in the middle with 2 processes.* not with 1; or"):
+        go(data, tmp_path, "mid")
+    go(data, tmp_path, "mid", again=True)
+    assert Run.open(tmp_path, "t").is_complete("mid")
+
+
+def test_micro_batches_change_nothing(data: Path, whole: Path, tmp_path: Path) -> None:
+    """Base and sft in one process: rows taken one, two or eight at a time give the same losses."""
+    shutil.copytree(whole / "t", tmp_path / "t")
+    losses = []
+    for rows in (1, 2, 8):
+        for stage in ("base", "mid", "sft"):
+            go(data, tmp_path, stage, device_rows=rows, again=True)
+        run = Run.open(tmp_path, "t")
+        losses.append([line["loss"] for stage in ("base", "sft") for line in run.metrics(stage) if "loss" in line])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    assert losses[0] == pytest.approx(losses[2], rel=1e-4)
+
+
+def test_a_fully_masked_batch(data: Path, whole: Path, tmp_path: Path) -> None:
+    """A mask of zeros ends in a sentence with the step, not in a loss that is no number."""
+    shutil.copytree(whole / "t", tmp_path / "t")
+    honest = Parts().loss_mask
+
+    def render(*args: Any, **kwargs: Any) -> tuple[list[int], list[int]]:
+        ids, _ = honest.render(*args, **kwargs)
+        return ids, [0] * len(ids)
+
+    masked = SimpleNamespace(**{**vars(honest), "render": render})
+    with pytest.raises(UserError, match=r"^No token of step 0 of the stage sft is to be learned: .*loss_mask\.render"):
+        go(data, tmp_path, "sft", given=replace(parts(), loss_mask=masked), again=True)
+
+
+def test_another_vocabulary(data: Path, whole: Path, tmp_path: Path) -> None:
+    """A tokenizer that is not the checkpoint's is noticed before anything is trained."""
+    shutil.copytree(whole / "t", tmp_path / "t")
+    file = tmp_path / "t" / "tokenizer" / "tokenizer.json"
+    text = file.read_text()
+    file.write_text(text[: text.rindex(", [")] + "]}")
+    with pytest.raises(UserError, match=r"^The checkpoint of base in .* vocabulary of 600 tokens, but its .* has 599;"):
+        go(data, tmp_path, "mid", again=True)
+
+
+def test_memory_that_is_full(data: Path, whole: Path, tmp_path: Path) -> None:
+    """When a device's memory is full, the sentence says which value to halve."""
+    shutil.copytree(whole / "t", tmp_path / "t")
+
+    def full() -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 4.00 GiB")
+
+    with pytest.raises(UserError, match=r"^The memory of cpu is full with 8 rows .* with --device-batch 4: the same"):
+        go(data, tmp_path, "base", given=parts(full, "rope", "apply_rotary", 5), device_rows=None, again=True)
+    with pytest.raises(UserError, match=r"is full with 1 rows .*shorter rows, --set sequence_len=32, or a smaller"):
+        go(data, tmp_path, "base", given=parts(full, "rope", "apply_rotary", 5), device_rows=1, again=True)
+
+
+def test_a_stage_before_the_one_before_it(data: Path, tmp_path: Path) -> None:
+    """No stage begins with what is not there."""
+    go(data, tmp_path, "tokenizer")
+    with pytest.raises(UserError, match=r"^The stage sft begins with what mid has made, and that is not complete"):
+        go(data, tmp_path, "sft")
+
+
+def test_the_preset_of_a_run(data: Path, whole: Path) -> None:
+    """The preset is read back from run.json, whole; one of another version gives a sentence."""
+    settings = Run.open(whole, "t").config["settings"]
+    assert read_preset(settings) == PRESET
+    with pytest.raises(UserError, match="another version of this program"):
+        read_preset({**settings, "window": 7})
