@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from reference import cli_data
-from reference.cli_train import STAGE_COMMANDS, generate_data, pairs, tok_train
+from reference.cli_train import STAGE_COMMANDS, generate_data, pairs, plan, tok_train
 from reference.errors import UserError
 from reference.torchrun import tell
 
@@ -198,5 +198,5 @@ def export(tag: str | None, stage: str | None, out: Path | None) -> None:
     click.echo(write_export(run, stage, out or run.path / "export"))
 
 
-for command in (generate_data, tok_train, *STAGE_COMMANDS, cli_data.data, cli_data.identity):
+for command in (plan, generate_data, tok_train, *STAGE_COMMANDS, cli_data.data, cli_data.identity):
     main.add_command(command)

@@ -147,6 +147,29 @@ def pairs(settings: tuple[str, ...]) -> dict[str, str]:
     return dict(setting.split("=", 1) for setting in settings)
 
 
+@click.command()
+@DEPTH
+@SETTINGS
+@click.option("--nproc", default=0, metavar="N", help="Processes, one per GPU; 0 or less: the GPUs of this machine.")
+@click.option("--gpu", default=None, metavar="NAME", help="Plan for such GPUs, as H100, and not for those found here.")
+@click.option("--shards", is_flag=True, help="Print the number of training shards alone, for a script.")
+@DEVICE
+@DEVICE_BATCH
+def plan(
+    depth: int, settings: tuple[str, ...], nproc: int, gpu: str | None, shards: bool, device: str, device_batch: int
+) -> None:
+    """Say what a run will take of memory, hours and dollars; refuse what cannot fit."""
+    import torch
+
+    from reference.plan import make_plan
+    from reference.presets import at_scale, override
+
+    preset = override(at_scale(depth), pairs(settings))
+    rows = device_batch if device_batch > 0 else None
+    made = make_plan(preset, nproc if nproc > 0 else max(1, torch.cuda.device_count()), device, gpu, rows)
+    click.echo(made.shards if shards else "\n".join(made.lines()))
+
+
 @click.command(name="generate-data")
 @click.option("--root", required=True, type=click.Path(path_type=Path, file_okay=False), help="The folder to fill.")
 def generate_data(root: Path) -> None:
