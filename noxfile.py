@@ -92,7 +92,7 @@ for kata in KATAS:
 @nox.session
 def progress(session: nox.Session) -> None:
     """Show the map: nine katas, and how far you are with each."""
-    run("-m", "dojo", "progress")
+    run("-m", "dojo", "progress", *session.posargs)
 
 
 @nox.session(name="next")
@@ -116,7 +116,7 @@ def grade(session: nox.Session) -> None:
 @nox.session
 def gradescope(session: nox.Session) -> None:
     """Make the zip that Gradescope takes as an autograder."""
-    run("-m", "dojo.grading.gradescope", *session.posargs)
+    run("-m", "dojo.grading.gradescope", "pack", *session.posargs)
 
 
 @nox.session

@@ -15,7 +15,7 @@ from dojo.curriculum import KATAS, ROOT, Kata, find_kata
 from dojo.grading.formats import FORMATS
 
 
-class _KataName(click.ParamType):
+class KataName(click.ParamType):
     name = "kata"
 
     def convert(self, value: Any, param: Any, context: Any) -> Kata:
@@ -26,7 +26,7 @@ class _KataName(click.ParamType):
         return kata
 
 
-class _Group(click.Group):
+class Group(click.Group):
     """A group whose errors are one sentence and exit status 2, and whose Ctrl-C is status 130."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
@@ -40,7 +40,7 @@ class _Group(click.Group):
             sys.exit(130)
 
 
-KATA = click.argument("kata", type=_KataName())
+KATA = click.argument("kata", type=KataName())
 PASSED_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 
@@ -52,7 +52,7 @@ def console() -> Console:
     return Console(highlight=False)
 
 
-@click.group(cls=_Group)
+@click.group(cls=Group)
 def main() -> None:
     """Practise: nine katas, from bytes to tools."""
 
@@ -76,11 +76,17 @@ def run_tests(kata: Kata, *arguments: str) -> int:
 
 
 @main.command()
-def progress() -> None:
+@click.option("--run", "all_tests", is_flag=True, help="First run the tests of every kata that is begun.")
+@click.option("--format", "how", default="table", type=click.Choice(["table", "markdown"]))
+def progress(all_tests: bool, how: str) -> None:
     """Show the map: nine katas, and how far each of them is."""
-    from dojo.map import show_map
+    from dojo.map import markdown, refresh, show_map
 
-    show_map(console())
+    refresh(all_tests)
+    if how == "markdown":
+        print(markdown())
+    else:
+        show_map(console())
 
 
 @main.command(name="next")
@@ -128,7 +134,7 @@ def solution(kata: Kata) -> None:
 
 @main.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
 @click.argument("arguments", nargs=-1)
-@click.option("--reference", "left_out", multiple=True, type=_KataName(), help="Use the reference's part of a kata.")
+@click.option("--reference", "left_out", multiple=True, type=KataName(), help="Use the reference's part of a kata.")
 def d4(arguments: tuple[str, ...], left_out: tuple[Kata, ...]) -> None:
     """Train the d4 model with every green kata of the learner; the other parts are the reference's."""
     from dojo.stack import green_parts
@@ -139,7 +145,7 @@ def d4(arguments: tuple[str, ...], left_out: tuple[Kata, ...]) -> None:
 
 @main.command()
 @click.argument("submissions", nargs=-1, required=True, metavar="SUBMISSION...")
-@click.option("--kata", "katas", multiple=True, type=_KataName(), help="Only this kata; may be given more than once.")
+@click.option("--kata", "katas", multiple=True, type=KataName(), help="Only this kata; may be given more than once.")
 @click.option("--out", default="grades", type=click.Path(path_type=Path), metavar="DIR", help="Where results go.")
 @click.option("--format", "formats", multiple=True, default=["all"], type=click.Choice(["all", *FORMATS]))
 @click.option("--jobs", default=usable_cores, type=click.IntRange(1), help="Submissions at a time; one for each core.")

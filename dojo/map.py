@@ -22,17 +22,36 @@ def state(kata: Kata, standing: Standing) -> str:
     return "red" if standing.total and is_current(kata, standing) else "edited"
 
 
-def refresh() -> None:
-    """Run the tests again of every kata that was green and has changed since, so that a regression is seen."""
+def refresh(begun: bool = False) -> None:
+    """Run the tests again of every kata that was green and has changed since, so that a regression is seen.
+
+    Args:
+        begun: also those of every other kata that is begun and has changed.
+    """
     progress = load_progress()
-    changed = [kata for kata in KATAS if progress[kata.name].was_green and not is_current(kata, progress[kata.name])]
-    for kata in changed:
+    changed = [kata for kata in KATAS if not is_current(kata, progress[kata.name])]
+    for kata in (kata for kata in changed if progress[kata.name].was_green or (begun and not is_stub(kata))):
         folder = str(kata.folder.relative_to(ROOT))
         subprocess.run([sys.executable, "-m", "pytest", "-q", folder], cwd=ROOT, capture_output=True)
 
 
+MARKS = {"proven": "🟢", "green": "🟢", "red": "🔴", "edited": "🟡", "not begun": "⚪"}
+
+
+def markdown() -> str:
+    """The map as a table in Markdown, for a page or the summary of a job."""
+    progress = load_progress()
+    states = {kata: state(kata, progress[kata.name]) for kata in KATAS}
+    done = sum(now in ("green", "proven") for now in states.values())
+    lines = [f"## {done} of {len(KATAS)} katas are green", "", "| | kata | state | tests |", "|---|---|---|--:|"]
+    for kata, now in states.items():
+        standing = progress[kata.name]
+        tests = f"{standing.passed} of {standing.total}" if standing.total and now != "not begun" else ""
+        lines.append(f"| {MARKS[now]} | {kata.label} {kata.name}, {kata.title} | {now} | {tests} |")
+    return "\n".join([*lines, "", what_now()])
+
+
 def show_map(console: Console) -> None:
-    refresh()
     progress = load_progress()
     table = Table(box=None, pad_edge=False)
     for heading in ("", "kata", "state", "tests", "attempts", "hints", "in training"):

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import importlib.metadata
 import json
+import math
 import platform
 import signal
 import sys
@@ -24,12 +25,14 @@ from dojo.curriculum import ROOT, Kata, find_kata
 from dojo.grading.archives import UnreadableError
 from dojo.grading.files import write_whole
 from dojo.grading.intake import Taken, take_all
+from dojo.grading.points import table
 from dojo.grading.schema import (
     Isolation,
     KataResult,
     SchemaError,
     Status,
     SubmissionResult,
+    TestResult,
     from_json,
     to_json,
 )
@@ -95,7 +98,7 @@ def do(job: Job, grade: Grade) -> bool:
     folder = Path(job.out) / "sources" / job.name
     files = _lay_out(folder, taken)
     result = grade(job.name, files, job.chosen(), hidden_seed=job.hidden_seed)
-    katas = tuple(replace(kata, reason=kata.reason or taken.reasons.get(kata.name, "")) for kata in result.katas)
+    katas = tuple(replace(kata, reason=taken.reasons.get(kata.name) or kata.reason) for kata in result.katas)
     notes = (*taken.notes, *result.notes)
     write_whole(job.file, to_json(replace(result, name=job.name, katas=katas, notes=notes, key=key)))
     return False
@@ -149,7 +152,14 @@ def result_in(file: Path) -> SubmissionResult | None:
 
 def unchecked(job: Job, reason: str) -> SubmissionResult:
     """A result that says of every kata that it could not be checked. It has no key, so it is tried again next time."""
-    katas = tuple(KataResult(kata.label, kata.name, kata.title, Status.UNCHECKED, reason) for kata in job.chosen())
+    katas = tuple(
+        KataResult(
+            *(kata.label, kata.name, kata.title, Status.UNCHECKED, reason),
+            tests=(TestResult("all", "all tests", math.fsum(points.values()), 0.0, Status.UNCHECKED, reason),),
+        )
+        for kata in job.chosen()
+        if (points := table()[kata.name])
+    )
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     nothing = Isolation("limits", ("none of its code was run",))
     return SubmissionResult(job.name, katas, nothing, job.hidden_seed, versions(), now)

@@ -108,6 +108,23 @@ def test_a_day(checkout: Checkout, stub: str) -> None:
     assert "is the stub already" in checkout.dojo("reset", "01")[1]
 
 
+def test_progress_for_a_page(checkout: Checkout) -> None:
+    """in a fresh clone the tests of what is begun are run first, and the map is a table in Markdown"""
+    shutil.rmtree(checkout.root / ".dojo", ignore_errors=True)
+    checkout.file.write_text(ANSWER)
+    status, said = checkout.dojo("progress", "--run", "--format", "markdown")
+    assert status == 0
+    assert said.startswith("## 1 of 9 katas are green\n")
+    (row,) = [line for line in said.splitlines() if "01 bpe" in line and line.startswith("|")]
+    assert "🟢" in row
+    assert "| green |" in row
+    checkout.file.write_text(ANSWER.replace("i += 2", "i += 1"))
+    said = checkout.dojo("progress", "--run", "--format", "markdown")[1]
+    assert said.startswith("## 0 of 9 katas are green\n")
+    assert "| 🔴 | 01 bpe" in said
+    assert said.count("⚪") == 8
+
+
 def test_green_goes_into_the_stack(checkout: Checkout) -> None:
     """when the tests are green, the kata goes on to the proof on its own, and the map remembers what came of it"""
     checkout.file.write_text(ANSWER)
