@@ -10,7 +10,7 @@ import contextlib
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any
 
@@ -81,7 +81,8 @@ class Executor:
         if request.kind == "codec_calls":
             return Outcome([list(call) for call in self._codec_calls[request.target or 0]])
         if request.kind == "backward":
-            return self._entered(lambda: self._gradients(request), request)
+            outcome = self._entered(lambda: self._gradients(request), request)
+            return replace(outcome, value=mapped(outcome.value, _own_copy))
         heard: list[tuple[str, list]] = []
         if request.kind == "make":
             self._codec_calls.append(heard)
@@ -123,7 +124,7 @@ class Executor:
                 "change the other"
             )
         outputs, inputs = list(tensors_in(value)), [x for x in tensors_in(given) if x.requires_grad]
-        result = mapped(value, lambda leaf: leaf.detach().clone().contiguous() if is_tensor(leaf) else leaf)
+        result = mapped(value, _own_copy)
         differentiable = tuple(output.requires_grad for output in outputs)
         if not any(differentiable):
             if not inputs:
@@ -212,6 +213,11 @@ def _scribble_on(given: Any) -> None:
 def name_of(names: tuple[str, ...], index: int) -> str:
     """The name of the parameter no. `index`, counted from 0."""
     return names[index] if index < len(names) else f"argument {index + 1}"
+
+
+def _own_copy(leaf: Any) -> Any:
+    """A tensor without a graph that has its memory for itself; anything else as it is."""
+    return leaf.detach().clone().contiguous() if is_tensor(leaf) else leaf
 
 
 def _frames(error: BaseException, file: str | None) -> tuple[str, ...]:

@@ -18,6 +18,8 @@ from dojo.curriculum import ROOT, Kata, find_kata
 from dojo.mistakes import mistakes_of
 from dojo.plugin import FAILURES
 
+HIDDEN_SEED = "1"  # honest answers must pass on unseen cases, too
+
 
 @dataclass(eq=False)  # pytest keeps its plugins in sets
 class Findings:
@@ -68,11 +70,12 @@ def examine(kata: Kata, implementation: str, *arguments: str) -> Findings:
 def main(name: str, *files: str) -> None:
     kata = find_kata(name)
     assert kata is not None
-    found = {"reference": examine(kata, "reference"), "stub": examine(kata, files[0])}
+    unseen = ("--hidden-seed", HIDDEN_SEED)
+    found = {"reference": examine(kata, "reference", *unseen), "stub": examine(kata, files[0], *unseen)}
     for mistake in mistakes_of(kata):
         found[f"mistake:{mistake.name}"] = examine(kata, f"mistake:{mistake.name}", "-x")
     for file in files[1:]:
-        found[Path(file).stem] = examine(kata, file)
+        found[Path(file).stem] = examine(kata, file, *unseen)
     print(json.dumps({name: asdict(findings) for name, findings in found.items()}))
 
 

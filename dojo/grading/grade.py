@@ -99,8 +99,8 @@ def _result(kata: Kata, source: _Source, run: Run | None) -> KataResult:
         problem = run.unchecked or STRANGE
         tests = _all_failed(kata, problem, unchecked=bool(run.unchecked))
         return replace(result, status=together([test.status for test in tests]), reason=problem, tests=tests)
-    points = points_of(kata, [(test["name"], test["hidden"]) for test in run.tests])
-    tests = tuple(_test_result(test, run, points[test["name"]]) for test in sorted(run.tests, key=_hidden))
+    points = points_of(kata, [(test["name"], test["hidden"]) for test in run.tests.values()])
+    tests = tuple(_test_result(test, run, points[test["name"]]) for test in sorted(run.tests.values(), key=_hidden))
     problems = [each["load_error"] for each in run.results.values() if each["load_error"]]
     unwritten = bool(run.results) and all(each["unwritten"] for each in run.results.values())
     reason = run.unchecked or run.stopped or (problems or ["Nothing is written yet." if unwritten else ""])[0]

@@ -27,7 +27,7 @@ STRANGE = "it made the process that runs the tests stop"
 class Run:
     """What the process that runs the tests said of one kata."""
 
-    tests: list[dict[str, Any]] = field(default_factory=list)
+    tests: dict[str, dict[str, Any]] = field(default_factory=dict)
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
     stopped: str = ""  # why it was not finished, where it was not
     unchecked: str = ""  # why that was not the submission's doing, where it was not
@@ -42,64 +42,76 @@ class Runs:
 
 
 def run_tests(katas: Sequence[Kata], folder: Path, seed: int | None, limits: Limits) -> Runs:
-    """Run the tests of katas in one process; where a kata makes that process stop, the others in another one."""
-    runs = Runs(katas={kata.name: Run() for kata in katas})
-    left = list(katas)
-    while left:
-        last = None
-        for record in _records(left, folder, seed, limits):
-            last = _noted(record, runs) or last
-        if last == "finished":
-            break
-        stopped = next((kata for kata in left if len(runs.katas[kata.name].results) < _expected(runs, kata)), left[0])
-        run = runs.katas[stopped.name]
-        run.stopped = STRANGE
-        run.unchecked = "" if _grader_works(stopped, seed) else "the grader cannot run the tests on the worked answer"
-        left = left[left.index(stopped) + 1 :]
+    """Run the tests of katas in one process; where one of them makes it stop, the others in another one.
+
+    Args:
+        folder: holds the submission's files.
+        seed: of unseen cases, None for the public ones only.
+        limits: for the submission's code in one test.
+    """
+    runs = Runs({kata.name: Run() for kata in katas})
+    waiting = [list(katas)] if katas else []
+    while waiting:
+        together = waiting.pop(0)
+        begun, finished = "", False
+        for record in _records(together, folder, seed, limits):
+            begun = record["kata"] if record["kind"] == "begun" else begun
+            finished = record["kind"] == "finished"
+            _note(record, runs)
+        if finished:
+            continue
+        if not begun and len(together) > 1:
+            waiting += [[kata] for kata in together]
+            continue
+        at = next((i for i, kata in enumerate(together) if kata.name == begun), 0)
+        run, rest = runs.katas[together[at].name], together[at + 1 :]
+        run.stopped, run.unchecked = STRANGE, _grader_fails(together[at], seed)
+        waiting += [rest] if rest else []
     return runs
 
 
-def _expected(runs: Runs, kata: Kata) -> int:
-    return max(1, len(runs.katas[kata.name].tests))
-
-
-def _noted(record: dict[str, Any], runs: Runs) -> str | None:
-    """Take one line of the process's into account; its kind."""
-    kind = record.pop("kind")
-    if kind == "isolation":
+def _note(record: dict[str, Any], runs: Runs) -> None:
+    """Take one line of the process's into account."""
+    if record["kind"] == "isolation":
         runs.isolation = Isolation(record["name"], tuple(record["what_holds"]), tuple(record["what_does_not"]))
-    elif kind in ("test", "result"):
-        run = runs.katas[record.pop("kata")]
-        if kind == "test":
-            run.tests = [test for test in run.tests if test["name"] != record["name"]] + [record]
-        else:
-            run.results[record["name"]] = record
-    return kind
+    elif record["kind"] == "test":
+        runs.katas[record["kata"]].tests[record["name"]] = record
+    elif record["kind"] == "result":
+        runs.katas[record["kata"]].results[record["name"]] = record
 
 
 def _records(katas: Sequence[Kata], folder: Path, seed: int | None, limits: Limits) -> Iterator[dict[str, Any]]:
-    """Start the process and yield what it says until it ends or its time is over."""
+    """Start the process and yield what it says until it ends or its time is over, then why, if it was not finished."""
     reading, writing = os.pipe()
     asked = {"descriptor": writing, "folder": str(folder), "seed": seed, "limits": asdict(limits)}
     command = [sys.executable, "-s", "-m", "dojo.grading.trusted"]
     foreign = ("PYTHON", "PYTEST")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    process = subprocess.Popen(
-        [*command, json.dumps({**asked, "katas": [kata.name for kata in katas]})],
-        cwd=ROOT,
-        env={**environment, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "OMP_NUM_THREADS": "1"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        pass_fds=[writing],
-    )
-    os.close(writing)
-    try:
-        yield from map(json.loads, _lines(reading, time.monotonic() + KATA_SECONDS * len(katas)))
-    finally:
-        os.close(reading)
-        process.kill()
-        process.wait()
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(
+            [*command, json.dumps({**asked, "katas": [kata.name for kata in katas]})],
+            cwd=ROOT,
+            env={**environment, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "OMP_NUM_THREADS": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            pass_fds=[writing],
+        )
+        os.close(writing)
+        kind = ""
+        try:
+            for line in _lines(reading, time.monotonic() + KATA_SECONDS * len(katas)):
+                record = json.loads(line)
+                kind = record["kind"]
+                yield record
+        finally:
+            os.close(reading)
+            process.kill()
+            process.wait()
+        if kind != "finished":
+            said.seek(0)
+            words = said.read().decode(errors="replace").split()
+            yield {"kind": "ended", "said": " ".join(words[-40:]) or f"status {process.returncode}"}
 
 
 def _lines(descriptor: int, deadline: float) -> Iterator[bytes]:
@@ -114,9 +126,12 @@ def _lines(descriptor: int, deadline: float) -> Iterator[bytes]:
 
 
 @functools.cache
-def _grader_works(kata: Kata, seed: int | None) -> bool:
-    """Whether the worked answer can be graded: if not, what happened is the grader's fault and not the submission's."""
+def _grader_fails(kata: Kata, seed: int | None) -> str:
+    """Why the tests cannot be run on the worked answer, if they cannot: then it is not the submission's fault."""
     with tempfile.TemporaryDirectory(prefix="grading-") as folder:
         (Path(folder) / kata.file.name).write_bytes(kata.answer.read_bytes())
-        kinds = [record["kind"] for record in _records([kata], Path(folder), seed, Limits())]
-    return kinds[-1:] == ["finished"]
+        records = list(_records([kata], Path(folder), seed, Limits()))
+    if records[-1]["kind"] == "finished":
+        return ""
+    said = records[-1]["said"] if records[-1]["kind"] == "ended" else ""
+    return f"the grader cannot run the tests of {kata.name} on the worked answer either: {said}"

@@ -35,6 +35,7 @@ class Reporter:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
+        config.addinivalue_line("markers", "timeout: of pytest-timeout, which is not used here; `Worker` counts")
         config.stash[LIMITS], config.stash[DIAGNOSES] = self._limits, MOST_DIAGNOSES
 
     def _say(self, kind: str, **what: Any) -> None:
@@ -80,8 +81,9 @@ class Reporter:
             )
         return report
 
-    def pytest_sessionfinish(self) -> None:
-        self._say("finished")
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        if session.testscollected and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            self._say("finished")
 
 
 def told(failure: Failure, item: pytest.Item) -> str:

@@ -15,12 +15,20 @@ pytestmark = pytest.mark.timeout(10)
 FLOAT32 = {"rtol": 1e-5, "atol": 2e-6}  # sums of some hundred float32 terms, in any order, stay ten times below this
 
 
-def random(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+@pytest.fixture
+def random(seed):
+    """Normal numbers of any shape."""
+    return lambda *shape, other=0: torch.randn(shape, generator=torch.Generator().manual_seed(seed + other))
 
 
-def inputs(B: int, H: int, Hkv: int, Tq: int, Tk: int, D: int) -> tuple[Tensor, Tensor, Tensor]:
-    return random(B, H, Tq, D), random(B, Hkv, Tk, D, seed=1), random(B, Hkv, Tk, D, seed=2)
+@pytest.fixture
+def inputs(random):
+    """q, k and v."""
+    return lambda B, H, Hkv, Tq, Tk, D: (
+        random(B, H, Tq, D),
+        random(B, Hkv, Tk, D, other=1),
+        random(B, Hkv, Tk, D, other=2),
+    )
 
 
 def pytorch(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -56,7 +64,7 @@ def test_by_hand(student):
     assert_close(student.causal_attention(q, k, v), expected)
 
 
-def test_without_preference(student):
+def test_without_preference(student, random):
     """where all keys fit a query equally well, it gets the plain mean of the values that it may see"""
     q, k = torch.zeros(1, 1, 4, 2), random(1, 1, 4, 2)
     v = torch.tensor([[8.0, 1], [4, 1], [0, 1], [12, 1]])[None, None]
@@ -76,11 +84,11 @@ def test_scale(student, D):
     assert_close(student.causal_attention(q, k, v), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_the_future_is_invisible(student):
+def test_the_future_is_invisible(student, inputs):
     """other keys and values from position 4 on change what follows, and nothing before"""
     q, k, v = inputs(2, 4, 2, 6, 6, 8)
     before = student.causal_attention(q, k, v)
-    k[:, :, 4:], v[:, :, 4:] = 3.0, -50.0
+    k[:, :, 4:], v[:, :, 4:] = 0.0, -50.0
     after = student.causal_attention(q, k, v)
     assert_close(after[:, :, :4], before[:, :, :4])
     moved = (after[:, :, 4:] - before[:, :, 4:]).abs().amin().item()
@@ -114,13 +122,13 @@ SIZES = [  # B, H, Hkv, Tq, Tk, D
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_equals_pytorch(student, size):
+def test_equals_pytorch(student, inputs, size):
     """it is what PyTorch's own attention gives, in float64 and with the triangle as a mask"""
     q, k, v = inputs(*size)
     assert_close(student.causal_attention(q, k, v), pytorch(q, k, v).float(), **FLOAT32)
 
 
-def test_equals_brute_force(student):
+def test_equals_brute_force(student, inputs):
     """for every small size it is what loops over the positions give"""
     for B, Hkv, G, Tk, D in itertools.product((1, 2), (1, 2), (1, 2), (1, 2, 3), (1, 3)):
         for Tq in range(1, Tk + 1):
@@ -128,7 +136,7 @@ def test_equals_brute_force(student):
             assert_close(student.causal_attention(q, k, v), loops(q, k, v), **FLOAT32)
 
 
-def test_equals_the_worked_answer(student, reference):
+def test_equals_the_worked_answer(student, reference, inputs):
     """in the sizes of the d4 model it agrees with the worked answer"""
     q, k, v = inputs(1, 2, 2, 256, 256, 128)
     assert_close(student.causal_attention(q, k, v), reference.causal_attention(q, k, v), **FLOAT32)
@@ -138,14 +146,14 @@ def test_equals_the_worked_answer(student, reference):
 
 
 @pytest.mark.parametrize("Tq", [1, 3, 7])
-def test_the_last_queries(student, Tq):
+def test_the_last_queries(student, inputs, Tq):
     """the last Tq queries alone get the last Tq rows of the full result"""
     q, k, v = inputs(2, 4, 2, 8, 8, 16)
     expected = pytorch(q, k, v).float()[:, :, -Tq:]
     assert_close(student.causal_attention(q[:, :, -Tq:], k, v), expected, **FLOAT32)
 
 
-def test_piece_by_piece(student):
+def test_piece_by_piece(student, inputs):
     """read in pieces of 4, 1 and 3 positions, a text gives what it gives as a whole"""
     q, k, v = inputs(2, 4, 2, 8, 8, 6)
     whole = pytorch(q, k, v).float()
@@ -159,7 +167,7 @@ def test_piece_by_piece(student):
 
 @pytest.mark.parametrize(("dtype", "bits"), [(torch.bfloat16, 8), (torch.float16, 11)], ids=["bfloat16", "float16"])
 @pytest.mark.parametrize("Tq", [1, 40])
-def test_rounded_once(student, dtype, bits, Tq):
+def test_rounded_once(student, inputs, dtype, bits, Tq):
     """in float16 and bfloat16 only the result is rounded, neither the weights nor the sums"""
     q, k, v = (x.to(dtype) for x in inputs(2, 4, 2, Tq, 40, 32))
     y = student.causal_attention(q, k, v)
@@ -170,7 +178,7 @@ def test_rounded_once(student, dtype, bits, Tq):
 
 @pytest.mark.parametrize("size", [2.0**4, 2.0**62], ids=["q.k up to 1024", "q.k up to 8.5e37"])
 @pytest.mark.parametrize("Tq", [1, 5])
-def test_large_logits(student, size, Tq):
+def test_large_logits(student, inputs, size, Tq):
     """however large q.k is, the result is right and the gradients are finite: exp(89) overflows, a softmax need not"""
     q, k, v = inputs(2, 4, 2, Tq, 5, 4)
     q, k = q.sign() * size, k.sign() * size  # powers of two: all sums are exact, so keys that tie do so in any order
@@ -233,10 +241,10 @@ def _track(q: Tensor, k: Tensor, v: Tensor) -> tuple:
     [(torch.float32, {"rtol": 1e-5, "atol": 5e-6}), (torch.bfloat16, {"rtol": 2e-2, "atol": 2e-2})],
     ids=["float32", "bfloat16"],
 )
-def test_gradients(student, size, dtype, tolerance):
+def test_gradients(student, random, inputs, size, dtype, tolerance):
     """the gradients of q, k and v are those of PyTorch's own attention; a shared head collects from its group"""
     q, k, v, theirs = _track(*(x.to(dtype) for x in inputs(*size)))
-    g = random(*q.shape, seed=3).to(dtype)
+    g = random(*q.shape, other=3).to(dtype)
     (student.causal_attention(q, k, v) * g).sum().backward()
     (pytorch(*theirs) * g.double()).sum().backward()
     for x, other in zip((q, k, v), theirs, strict=True):
@@ -244,7 +252,7 @@ def test_gradients(student, size, dtype, tolerance):
         assert_close(x.grad, other.grad.to(dtype), **tolerance)
 
 
-def test_gradient_by_finite_differences(student):
+def test_gradient_by_finite_differences(student, inputs):
     """nudge one number of k: the result moves as autograd says"""
     q, k, v = inputs(1, 2, 1, 3, 3, 4)
     leaf = k.clone().requires_grad_()
@@ -274,10 +282,10 @@ def test_zeros(student):
 # Manners
 
 
-def test_strided_inputs(student):
+def test_strided_inputs(student, random):
     """transposed, cut out and expanded tensors are as good as any"""
     q = random(2, 5, 4, 8).transpose(1, 2)  # as the model has it: (B, T, H, D) seen as (B, H, T, D)
-    k, v = random(2, 2, 9, 8, seed=1)[:, :, :6], random(2, 6, 2, 16, seed=2)[..., ::2].transpose(1, 2)
+    k, v = random(2, 2, 9, 8, other=1)[:, :, :6], random(2, 6, 2, 16, other=2)[..., ::2].transpose(1, 2)
     assert_close(student.causal_attention(q, k, v), pytorch(q, k, v).float(), **FLOAT32)
     k, v, q = k[:1].expand(2, -1, -1, -1), v[:, :1].expand(-1, 2, -1, -1), q[..., :1].expand(-1, -1, -1, 8)
     assert_close(student.causal_attention(q, k, v), pytorch(q, k, v).float(), **FLOAT32)
@@ -285,14 +293,14 @@ def test_strided_inputs(student):
 
 @pytest.mark.parametrize("size", [(1, 2, 1, 3, 4, 4), (1, 1, 1, 1, 1, 3)], ids=str)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
-def test_leaves_its_arguments_alone(student, size, dtype):
+def test_leaves_its_arguments_alone(student, inputs, size, dtype):
     """q, k and v stay as they were, and the result is new memory, even where it equals v"""
     q, k, v = (x.to(dtype) for x in inputs(*size))
     y = student.causal_attention(q, k, v)
     assert_close(y, pytorch(q, k, v).to(dtype), rtol=2**-7, atol=2e-6)
 
 
-def test_globals_do_not_matter(student):
+def test_globals_do_not_matter(student, inputs):
     """the default dtype, the default device and autocast change nothing"""
     q, k, v = inputs(2, 4, 2, 3, 5, 8)
     with student.odd_globals():

@@ -14,8 +14,10 @@ from katas.close import assert_close
 pytestmark = pytest.mark.timeout(10)
 
 
-def random(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+@pytest.fixture
+def random(seed):
+    """Normal numbers of any shape."""
+    return lambda *shape, other=0: torch.randn(shape, generator=torch.Generator().manual_seed(seed + other))
 
 
 # --- advantages ---
@@ -58,7 +60,7 @@ def test_one_of_a_kind(student):
     assert_close(student.advantages(torch.tensor([[3.0, -1.0, 1.0]])), torch.tensor([[2.0, -2.0, 0.0]]))
 
 
-def test_any_numbers(student):
+def test_any_numbers(student, random):
     """any rewards, any sizes, strided or expanded: what a loop over groups in Python's floats gives"""
     for rewards in (
         10 * random(5, 7),
@@ -133,16 +135,16 @@ def test_every_token_weighs_the_same(student):
     assert_right(student, logprobs, torch.tensor([2.0, -3.0]), mask)
 
 
-def test_any_sizes(student):
+def test_any_sizes(student, random):
     """sequences of unequal lengths, in the middle, without a token; as many sequences as tokens; one token"""
     for B, T in ((5, 7), (4, 4), (1, 6), (6, 1), (1, 1)):
-        mask = (random(B, T, seed=1) > -0.3).long()
+        mask = (random(B, T, other=1) > -0.3).long()
         mask[0, 0] = 1
         mask[B // 2 + 1 :: 3] = 0
-        assert_right(student, -random(B, T).abs(), random(B, seed=2), mask)
+        assert_right(student, -random(B, T).abs(), random(B, other=2), mask)
 
 
-def test_advantage_of_one_is_cross_entropy(student):
+def test_advantage_of_one_is_cross_entropy(student, random):
     """where every advantage is 1 the loss is PyTorch's cross-entropy of the sampled tokens, gradient included"""
     logits, tokens = random(3, 5, 11), torch.arange(15).reshape(3, 5) % 11
     mask = torch.tensor([[0, 1, 1, 1, 1], [0, 0, 1, 1, 0], [0, 1, 0, 0, 1]]).bool()
@@ -218,14 +220,14 @@ def test_nothing_sampled(student):
         assert_close(logprobs.grad, torch.zeros(2, 3), rtol=0, atol=0)
 
 
-def test_mixed_dtypes(student):
+def test_mixed_dtypes(student, random):
     """logprobs and advantages of any two dtypes: the work is in float32, and so is the loss"""
     # products of 400 and 300 do not fit into float16, and the 8 bits of bfloat16 would be off by 1e-3
-    mask = (random(4, 6, seed=1) > -0.5).long()
+    mask = (random(4, 6, other=1) > -0.5).long()
     dtypes = [torch.float32, torch.bfloat16, torch.float16]
     for one in dtypes:
         for other in dtypes:
-            logprobs, advantages = (-400 * random(4, 6).abs()).to(one), (300 * random(4, seed=2)).to(other)
+            logprobs, advantages = (-400 * random(4, 6).abs()).to(one), (300 * random(4, other=2)).to(other)
             assert_right(student, logprobs, advantages, mask)
 
 
@@ -240,18 +242,18 @@ def test_counts_exactly(student):
 # --- both ---
 
 
-def test_strided(student):
+def test_strided(student, random):
     """transposed, strided and expanded arguments give what their copies give"""
     logprobs, mask = -random(6, 10).abs()[:, ::2].T, MASK[:1, 1:2].expand(5, 6)
     assert_right(student, logprobs, torch.tensor([0.7]).expand(5), mask)
-    assert_right(student, logprobs, random(10)[::2], (random(6, 5, seed=1) > 0).T)
+    assert_right(student, logprobs, random(10)[::2], (random(6, 5, other=1) > 0).T)
 
 
-def test_agrees_with_the_worked_answer(student, reference):
+def test_agrees_with_the_worked_answer(student, reference, random):
     """a batch as in training: four prompts with eight samples each, rewards of 0 and 1, answers of any length"""
     rewards = (random(4, 8) > 0.4).float()
     mask = (torch.arange(50) >= 10) & (torch.arange(50) < 12 + torch.arange(32)[:, None])
-    logprobs = -random(32, 50, seed=1).square().requires_grad_()
+    logprobs = -random(32, 50, other=1).square().requires_grad_()
     again = logprobs.detach().clone().requires_grad_()
     advantages = student.advantages(rewards)
     assert_close(advantages, reference.advantages(rewards), rtol=0, atol=1e-6)

@@ -16,19 +16,35 @@ L, H, D = 3, 5, 4  # layers, key/value heads, head_dim of most tests
 EXACT = {"rtol": 0, "atol": 0}  # a cache stores and shows; it computes nothing
 
 
-def block(t: int, batch: int = 1, seed: int = 0, H: int = H, D: int = D) -> Tensor:
-    """Keys or values of t positions."""
-    return torch.randn(batch, H, t, D, generator=torch.Generator().manual_seed(seed))
+def block(t: int, batch: int = 1, other: int = 0, H: int = H, D: int = D) -> Tensor:
+    """Keys or values of t positions, other ones for every `other`."""
+    return torch.randn(batch, H, t, D, generator=torch.Generator().manual_seed(other))
 
 
-def fill(cache: Any, t: int, batch: int = 1, seed: int = 0) -> list[tuple[Tensor, Tensor]]:
+def fill(cache: Any, t: int, batch: int = 1, other: int = 0) -> list[tuple[Tensor, Tensor]]:
     """One round: every layer inserts other keys and values; what each layer got back."""
-    return [cache.insert(layer, *new) for layer, new in enumerate(news(t, batch, seed))]
+    return [cache.insert(layer, *new) for layer, new in enumerate(news(t, batch, other))]
 
 
-def news(t: int, batch: int = 1, seed: int = 0) -> list[tuple[Tensor, Tensor]]:
+def news(t: int, batch: int = 1, other: int = 0) -> list[tuple[Tensor, Tensor]]:
     """What `fill` inserts, layer by layer."""
-    return [(block(t, batch, seed + 2 * layer), block(t, batch, seed + 2 * layer + 1)) for layer in range(L)]
+    return [(block(t, batch, other + 2 * layer), block(t, batch, other + 2 * layer + 1)) for layer in range(L)]
+
+
+@pytest.fixture(name="block")
+def block_from(seed: int) -> Any:
+    """The same from a seed; where a test takes no seed, the numbers do not matter."""
+    return lambda t, batch=1, other=0, **sizes: block(t, batch, seed + other, **sizes)
+
+
+@pytest.fixture(name="fill")
+def fill_from(seed: int) -> Any:
+    return lambda cache, t, batch=1, other=0: fill(cache, t, batch, seed + other)
+
+
+@pytest.fixture(name="news")
+def news_from(seed: int) -> Any:
+    return lambda t, batch=1, other=0: news(t, batch, seed + other)
 
 
 def joined(*rounds: list[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
@@ -61,7 +77,7 @@ def test_by_hand(student):
     assert cache.capacity == 4
 
 
-def test_a_round(student):
+def test_a_round(student, block):
     """the length stays until the last layer has inserted, then it advances by t, once"""
     cache = student.KVCache(L, 2, H, D, 8)
     lengths = []
@@ -72,7 +88,7 @@ def test_a_round(student):
     assert lengths == [0, 0, 3, 3, 3, 4]
 
 
-def test_every_layer_gets_its_own(student):
+def test_every_layer_gets_its_own(student, news, fill):
     """every layer gets its own keys and its own values, old ones first, and nothing else"""
     cache = student.KVCache(L, 2, H, D, 16)
     first, second, third = news(6, 2, 0), news(1, 2, 10), news(2, 2, 20)
@@ -81,9 +97,9 @@ def test_every_layer_gets_its_own(student):
     assert_close(fill(cache, 2, 2, 20), joined(first, second, third), **EXACT)
 
 
-def test_attention_token_by_token(student):
+def test_attention_token_by_token(student, block):
     """attention over the cache, token by token, gives what attention over the whole text gives"""
-    q, k, v = (block(7, 2, seed=seed) for seed in range(3))
+    q, k, v = (block(7, 2, other=other) for other in range(3))
     cache = student.KVCache(1, 2, H, D, 8)
     whole = F.scaled_dot_product_attention(q, k, v, is_causal=True)
     for t in range(7):
@@ -95,7 +111,7 @@ def test_attention_token_by_token(student):
 # Room
 
 
-def test_exactly_full(student):
+def test_exactly_full(student, news, fill):
     """an exactly full cache does not grow"""
     cache = student.KVCache(L, 2, H, D, 6)
     assert_close(fill(cache, 4, 2, 0), news(4, 2, 0), **EXACT)
@@ -103,7 +119,7 @@ def test_exactly_full(student):
     assert (cache.length, cache.capacity) == (6, 6)
 
 
-def test_growth(student):
+def test_growth(student, news, fill):
     """one position too many at least doubles the room, and what every layer held is kept"""
     cache = student.KVCache(L, 2, H, D, 5)
     first, second, third = news(5, 2, 0), news(1, 2, 10), news(1, 2, 20)
@@ -117,7 +133,7 @@ def test_growth(student):
 
 
 @pytest.mark.parametrize("held", [0, 3])
-def test_a_long_block(student, held):
+def test_a_long_block(student, news, fill, held):
     """a block longer than twice the room gets the room that it needs"""
     cache = student.KVCache(L, 2, H, D, 4)
     blocks = [news(held, 2, 0)] if held else []
@@ -128,14 +144,14 @@ def test_a_long_block(student, held):
     assert cache.capacity >= held + 19, f"{held + 19} positions are held, so capacity should not be {cache.capacity}"
 
 
-def test_token_by_token_from_1(student):
+def test_token_by_token_from_1(student, news, fill):
     """from a capacity of 1, token by token, the room grows again and again and nothing gets lost"""
     cache = student.KVCache(L, 1, H, D, 1)
     held = []
     for length in range(1, 19):
         before = cache.capacity
-        held.append(news(1, seed=10 * length))
-        assert_close(fill(cache, 1, seed=10 * length), joined(*held), **EXACT)
+        held.append(news(1, other=10 * length))
+        assert_close(fill(cache, 1, other=10 * length), joined(*held), **EXACT)
         if length <= before:
             assert cache.capacity == before, "there was room, so the capacity should have stayed"
         else:
@@ -143,12 +159,12 @@ def test_token_by_token_from_1(student):
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
-def test_equal_sizes(student, n):
+def test_equal_sizes(student, block, n):
     """sizes that coincide are not mixed up: n layers, n rows, n heads of n numbers, n positions at a time"""
     cache = student.KVCache(n, n, n, n, n)
     for start in range(0, 3 * n, n):
         for layer in range(n):
-            k, v = (block(n, n, seed=layer + 10 * x, H=n, D=n) for x in (start, start + 50))
+            k, v = (block(n, n, other=layer + 10 * x, H=n, D=n) for x in (start, start + 50))
             keys, values = cache.insert(layer, k, v)
             assert keys.shape == (n, n, start + n, n)
             assert_close(keys[:, :, start:], k, **EXACT)
@@ -159,86 +175,86 @@ def test_equal_sizes(student, n):
 # Expand
 
 
-def test_expand(student):
+def test_expand(student, news, fill):
     """every row of an expanded cache holds the one row of its source, in all layers, and goes on by itself"""
     one = student.KVCache(L, 1, H, D, 7)
-    fill(one, 3, seed=0)
+    fill(one, 3, other=0)
     four = one.expand(4)
     assert (four.length, four.capacity) == (3, 7)
-    got = fill(four, 2, batch=4, seed=10)
-    assert_close(got, joined(rows(news(3, seed=0), 4), news(2, 4, seed=10)), **EXACT)
+    got = fill(four, 2, batch=4, other=10)
+    assert_close(got, joined(rows(news(3, other=0), 4), news(2, 4, other=10)), **EXACT)
     assert four.length == 5
 
 
 @pytest.mark.parametrize("batch", [1, 3])
-def test_expanded_caches_share_nothing(student, batch):
+def test_expanded_caches_share_nothing(student, news, fill, batch):
     """after expand, neither the source nor a second copy sees what the first copy does, and the other way round"""
     one = student.KVCache(L, 1, H, D, 8)
-    fill(one, 2, seed=0)
+    fill(one, 2, other=0)
     a, b = one.expand(batch), one.expand(batch)
-    start = rows(news(2, seed=0), batch)
-    assert_close(fill(a, 1, batch, seed=10), joined(start, news(1, batch, 10)), **EXACT)
+    start = rows(news(2, other=0), batch)
+    assert_close(fill(a, 1, batch, other=10), joined(start, news(1, batch, 10)), **EXACT)
     assert (one.length, b.length) == (2, 2)
-    assert_close(fill(one, 1, seed=20), joined(news(2), news(1, seed=20)), **EXACT)
-    assert_close(fill(b, 1, batch, seed=30), joined(start, news(1, batch, 30)), **EXACT)
+    assert_close(fill(one, 1, other=20), joined(news(2), news(1, other=20)), **EXACT)
+    assert_close(fill(b, 1, batch, other=30), joined(start, news(1, batch, 30)), **EXACT)
     # now each once more: what stands at position 2 must still be its own
-    assert_close(fill(one, 1, seed=40), joined(news(2), news(1, seed=20), news(1, seed=40)), **EXACT)
+    assert_close(fill(one, 1, other=40), joined(news(2), news(1, other=20), news(1, other=40)), **EXACT)
     assert_close(fill(a, 1, batch, 50), joined(start, news(1, batch, 10), news(1, batch, 50)), **EXACT)
     one.reset()
-    fill(one, 2, seed=60)
+    fill(one, 2, other=60)
     assert_close(fill(b, 1, batch, 70), joined(start, news(1, batch, 30), news(1, batch, 70)), **EXACT)
 
 
-def test_expand_after_growth(student):
+def test_expand_after_growth(student, news, fill):
     """an expanded cache has the capacity to which its source has grown, and grows from there"""
     one = student.KVCache(L, 1, H, D, 2)
-    fill(one, 5, seed=0)
+    fill(one, 5, other=0)
     two = one.expand(2)
     grown = one.capacity
     assert two.capacity == grown
-    assert_close(fill(two, grown, 2, seed=10), joined(rows(news(5), 2), news(grown, 2, seed=10)), **EXACT)
+    assert_close(fill(two, grown, 2, other=10), joined(rows(news(5), 2), news(grown, 2, other=10)), **EXACT)
     assert two.length == 5 + grown
     assert two.capacity >= 2 * grown
     assert (one.length, one.capacity) == (5, grown)
 
 
-def test_expand_an_empty_cache(student):
+def test_expand_an_empty_cache(student, news, fill):
     """an empty cache expands too, and so does the copy of a copy"""
     empty = student.KVCache(L, 1, H, D, 4).expand(3)
     assert (empty.length, empty.capacity) == (0, 4)
-    assert_close(fill(empty, 2, 3, seed=10), news(2, 3, seed=10), **EXACT)
+    assert_close(fill(empty, 2, 3, other=10), news(2, 3, other=10), **EXACT)
     one = student.KVCache(L, 1, H, D, 4)
-    fill(one, 1, seed=0)
+    fill(one, 1, other=0)
     two = one.expand(1).expand(2)
-    assert_close(fill(two, 1, 2, seed=10), joined(rows(news(1), 2), news(1, 2, seed=10)), **EXACT)
+    assert_close(fill(two, 1, 2, other=10), joined(rows(news(1), 2), news(1, 2, other=10)), **EXACT)
 
 
 # Reset
 
 
-def test_reset(student):
+def test_reset(student, news, fill):
     """after reset the length is 0, the room stays what it had grown to, and nothing old comes back"""
     cache = student.KVCache(L, 2, H, D, 3)
-    fill(cache, 3, 2, seed=0)
-    fill(cache, 1, 2, seed=2)
+    fill(cache, 3, 2, other=0)
+    fill(cache, 1, 2, other=2)
     grown = cache.capacity  # at least 6, for 4 positions
     cache.reset()
     assert (cache.length, cache.capacity) == (0, grown)
-    assert_close(fill(cache, 2, 2, seed=10), news(2, 2, seed=10), **EXACT)
-    assert_close(fill(cache, 3, 2, seed=20), joined(news(2, 2, 10), news(3, 2, 20)), **EXACT)
+    assert_close(fill(cache, 2, 2, other=10), news(2, 2, other=10), **EXACT)
+    assert_close(fill(cache, 3, 2, other=20), joined(news(2, 2, 10), news(3, 2, 20)), **EXACT)
     assert (cache.length, cache.capacity) == (5, grown)
 
 
 @pytest.mark.parametrize("inserted", [1, 2])
-def test_reset_in_the_middle_of_a_round(student, inserted):
+def test_reset_in_the_middle_of_a_round(student, block, news, fill, inserted):
     """reset drops an unfinished round: layer 0 is next, with any t, and a round is a whole round again"""
     cache = student.KVCache(L, 2, H, D, 8)
-    fill(cache, 2, 2, seed=0)
+    fill(cache, 2, 2, other=0)
     for layer in range(inserted):
         cache.insert(layer, block(3, 2), block(3, 2))
     cache.reset()
     assert cache.length == 0
-    for layer, (k, v) in enumerate(news(1, 2, seed=10)):
+    for layer, (k, v) in enumerate(news(1, 2, other=10)):
         assert cache.length == 0
         assert_close(cache.insert(layer, k, v), (k, v), **EXACT)
     assert cache.length == 1
@@ -247,66 +263,66 @@ def test_reset_in_the_middle_of_a_round(student, inserted):
 # Copies and dtypes
 
 
-def test_detached_copies(student):
+def test_detached_copies(student, block):
     """the cache holds copies outside any graph: changing k and v later changes nothing, and no gradient is asked"""
     cache = student.KVCache(1, 2, H, D, 8)
-    k, v = block(2, 2, seed=0).requires_grad_(), block(2, 2, seed=1).requires_grad_()
+    k, v = block(2, 2, other=0).requires_grad_(), block(2, 2, other=1).requires_grad_()
     old = k.detach().clone(), v.detach().clone()
     first = cache.insert(0, k, v)
     with torch.no_grad():
         k.fill_(7.0)
         v.fill_(7.0)
-    keys, values = cache.insert(0, block(1, 2, seed=2).requires_grad_(), block(1, 2, seed=3))
-    assert_close(keys, torch.cat([old[0], block(1, 2, seed=2)], dim=2), **EXACT)
-    assert_close(values, torch.cat([old[1], block(1, 2, seed=3)], dim=2), **EXACT)
+    keys, values = cache.insert(0, block(1, 2, other=2).requires_grad_(), block(1, 2, other=3))
+    assert_close(keys, torch.cat([old[0], block(1, 2, other=2)], dim=2), **EXACT)
+    assert_close(values, torch.cat([old[1], block(1, 2, other=3)], dim=2), **EXACT)
     for x in (*first, keys, values):
         assert not x.requires_grad, "what the cache returns should not be part of a graph"
 
 
 @pytest.mark.parametrize("inserted", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("held", [torch.float32, torch.bfloat16, torch.float16], ids=str)
-def test_dtypes(student, held, inserted):
+def test_dtypes(student, block, held, inserted):
     """keys and values are converted to the cache's dtype, also after growth and in an expanded cache"""
     one = student.KVCache(1, 1, H, D, 2, dtype=held)
-    k, v = block(2, seed=0).to(inserted), block(2, seed=1).to(inserted)
+    k, v = block(2, other=0).to(inserted), block(2, other=1).to(inserted)
     if torch.float16 not in (held, inserted):
         k[..., 0] *= 2.0**100  # beyond float16, but not beyond the others
     assert_close(one.insert(0, k, v), (k.to(held), v.to(held)), **EXACT)
     two = one.expand(2)
     for cache, batch in ((one, 1), (two, 2)):
-        new = block(1, batch, seed=2).to(inserted), block(1, batch, seed=3).to(inserted)
+        new = block(1, batch, other=2).to(inserted), block(1, batch, other=3).to(inserted)
         keys, values = cache.insert(0, *new)
         assert_close(keys, torch.cat([k.repeat(batch, 1, 1, 1), new[0]], dim=2).to(held), **EXACT)
         assert_close(values, torch.cat([v.repeat(batch, 1, 1, 1), new[1]], dim=2).to(held), **EXACT)
 
 
-def test_strided_inputs(student):
+def test_strided_inputs(student, block):
     """transposed, cut out and expanded keys and values are as good as any, and stay as they were"""
     cache = student.KVCache(1, 2, H, D, 4)
     k = torch.randn(2, 3, H, D, generator=torch.Generator().manual_seed(0)).transpose(1, 2)
-    v = block(9, 1, seed=1)[:, :, 2:8:2].expand(2, -1, -1, -1)
+    v = block(9, 1, other=1)[:, :, 2:8:2].expand(2, -1, -1, -1)
     assert_close(cache.insert(0, k, v), (k.contiguous(), v.contiguous()), **EXACT)
     keys, values = cache.insert(0, v, k)
     assert_close(keys, torch.cat([k, v], dim=2), **EXACT)
     assert_close(values, torch.cat([v, k], dim=2), **EXACT)
 
 
-def test_globals_do_not_matter(student):
+def test_globals_do_not_matter(student, news, fill):
     """float32 on the CPU unless told otherwise, whatever the default dtype and device are"""
     with student.odd_globals():
         one = student.KVCache(L, 1, H, D, 1)
-        first = fill(one, 2, seed=0)
+        first = fill(one, 2, other=0)
         two = one.expand(2)
-        second = fill(two, 9, 2, seed=10)
+        second = fill(two, 9, 2, other=10)
     assert_close(first, news(2), **EXACT)
-    assert_close(second, joined(rows(news(2), 2), news(9, 2, seed=10)), **EXACT)
+    assert_close(second, joined(rows(news(2), 2), news(9, 2, other=10)), **EXACT)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_a_long_story(student, seed):
+@pytest.mark.parametrize("story", range(4))
+def test_a_long_story(student, block, news, fill, seed, story):
     """whatever the order of rounds, growth, resets and expansions, every layer gets what it has inserted"""
-    rng = random.Random(seed)
-    batch = 1 if seed < 2 else 3
+    rng = random.Random(seed + story)
+    batch = 1 if story < 2 else 3
     cache = student.KVCache(L, batch, H, D, rng.randint(1, 4))
     held: list = []
     for step in range(25):
@@ -322,8 +338,8 @@ def test_a_long_story(student, seed):
             batch = rng.randint(2, 3)
             cache, held = cache.expand(batch), [rows(each, batch) for each in held]
         t = rng.choice([1, 1, 1, 2, 5])
-        held.append(news(t, batch, seed=100 * step))
-        assert_close(fill(cache, t, batch, seed=100 * step), joined(*held), **EXACT)
+        held.append(news(t, batch, other=100 * step))
+        assert_close(fill(cache, t, batch, other=100 * step), joined(*held), **EXACT)
         assert cache.length == joined(*held)[0][0].shape[2]
 
 
@@ -334,21 +350,21 @@ NAMED = r"(?<![A-Za-z])(k|v|t)(?![A-Za-z])"  # the argument, or t
 
 def after_a_refusal(cache: Any, t: int, done: list[tuple[Tensor, Tensor]]) -> None:
     """The cache of `refusing` goes on as if nothing had been tried: this round of t positions, and another."""
-    this, last = news(t, 2, seed=10), news(1, 2, seed=20)
-    expected = joined(news(2, 2, seed=0), this)
+    this, last = news(t, 2, other=10), news(1, 2, other=20)
+    expected = joined(news(2, 2, other=0), this)
     assert cache.length == 2, "a refused insert should leave the length alone"
     assert cache.capacity == 8, "a refused insert should leave the capacity alone"
     for layer in range(len(done), L):
         assert_close(cache.insert(layer, *this[layer]), expected[layer], **EXACT)
     assert cache.length == 2 + t
-    assert_close(fill(cache, 1, 2, seed=20), joined(news(2, 2, seed=0), this, last), **EXACT)
+    assert_close(fill(cache, 1, 2, other=20), joined(news(2, 2, other=0), this, last), **EXACT)
 
 
 def refusing(student: Any, turn: int) -> tuple[Any, list[tuple[Tensor, Tensor]]]:
     """A cache of 2 rows that holds 2 positions, with room for 8, in a round of 3 in which it is layer `turn`'s turn."""
     cache = student.KVCache(L, 2, H, D, 8)
-    fill(cache, 2, 2, seed=0)
-    return cache, [cache.insert(layer, *news(3, 2, seed=10)[layer]) for layer in range(turn)]
+    fill(cache, 2, 2, other=0)
+    return cache, [cache.insert(layer, *news(3, 2, other=10)[layer]) for layer in range(turn)]
 
 
 @pytest.mark.parametrize(
@@ -443,7 +459,7 @@ def test_sizes_are_ints(student, name):
 def test_bad_expand(student, held, batch, error):
     """only a cache of one row can be expanded, and only to one row or more"""
     cache = student.KVCache(L, held, H, D, 4)
-    fill(cache, 2, held, seed=0)
+    fill(cache, 2, held, other=0)
     with pytest.raises(error, match="batch"):
         cache.expand(batch)
-    assert_close(fill(cache, 1, held, seed=10), joined(news(2, held), news(1, held, seed=10)), **EXACT)
+    assert_close(fill(cache, 1, held, other=10), joined(news(2, held), news(1, held, other=10)), **EXACT)

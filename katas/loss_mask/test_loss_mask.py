@@ -127,9 +127,9 @@ def test_max_tokens_is_a_plain_cut(student):
     assert student.render(TOOL_USE, SPECIAL, None) == (TOOL_IDS, TOOL_MASK)
 
 
-def test_any_conversation(student, reference):
+def test_any_conversation(student, reference, seed):
     """in thirty conversations by chance, what is learned is what the assistant wrote, in its order"""
-    chance = Random(6)
+    chance = Random(seed + 6)
     special = dict(zip(SPECIAL, chance.sample(range(12), 9), strict=True))  # words collide with marks all the time
 
     def part(kinds):
@@ -143,6 +143,8 @@ def test_any_conversation(student, reference):
             messages.append(assistant(*parts) if i % 2 else user(*parts))
         ids, mask = student.render(messages, special)
         assert (ids, mask) == reference.render(messages, special)
+        cut = chance.randrange(len(ids) + 2)
+        assert student.render(messages, special, max_tokens=cut) == (ids[:cut], mask[:cut])
         written = []
         for message in messages[1::2]:
             for one in message["parts"]:
@@ -231,11 +233,16 @@ FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 CLOSE = {"rtol": 1e-5, "atol": 2e-6}  # float32 carries logits of size 10 to 1e-6; half precision would err by 1e-3
 
 
-def drawn(*shape, seed=0, scale=3.0):
+@pytest.fixture
+def drawn(seed):
     """Logits of a shape (B, T, V), and targets."""
-    generator = torch.Generator().manual_seed(seed)
-    logits = torch.randn(shape, generator=generator) * scale
-    return logits, torch.randint(shape[-1], shape[:2], generator=generator)
+
+    def draw(*shape, other=0, scale=3.0):
+        generator = torch.Generator().manual_seed(seed + other)
+        logits = torch.randn(shape, generator=generator) * scale
+        return logits, torch.randint(shape[-1], shape[:2], generator=generator)
+
+    return draw
 
 
 def witness(logits, targets, mask):
@@ -284,11 +291,11 @@ def test_one_mean_over_the_whole_batch(student):
     assert_close(student.masked_cross_entropy(logits, targets, mask), torch.tensor(1.25 * math.log(2)), **CLOSE)
 
 
-def test_equals_pytorch_on_the_learned_positions(student, reference):
+def test_equals_pytorch_on_the_learned_positions(student, reference, drawn):
     """loss and gradient are those of PyTorch's cross-entropy on the learned positions, and zero elsewhere"""
     # all sizes different, all the same, and every one of them 1
     for B, T, V in ((3, 5, 7), (4, 4, 4), (1, 6, 2), (6, 1, 3), (2, 3, 1), (1, 1, 5)):
-        logits, targets = drawn(B, T, V, seed=B + T + V)
+        logits, targets = drawn(B, T, V, other=B + T + V)
         order = torch.randperm(B * T, generator=torch.Generator().manual_seed(1)).view(B, T)
         for count in (1, (B * T + 1) // 2, B * T):  # one position, half of them, all
             mask = (order < count).long()
@@ -300,9 +307,9 @@ def test_equals_pytorch_on_the_learned_positions(student, reference):
             assert_close(loss, reference.masked_cross_entropy(logits, targets, mask), **CLOSE)
 
 
-def test_gradient_by_finite_differences(student):
+def test_gradient_by_finite_differences(student, drawn):
     """turn any one logit a little, and three times the loss changes as the gradient of three times the loss says"""
-    logits, targets = drawn(2, 3, 4, seed=5, scale=1.0)
+    logits, targets = drawn(2, 3, 4, other=5, scale=1.0)
     mask = torch.tensor([[1, 0, 1], [0, 1, 0]])
     x = logits.clone().requires_grad_()
     (3 * student.masked_cross_entropy(x, targets, mask)).backward()
@@ -315,9 +322,9 @@ def test_gradient_by_finite_differences(student):
         assert_close(x.grad[place], 3 * (above - below) / (2 * h), rtol=0, atol=3e-4)
 
 
-def test_a_mask_of_any_dtype(student):
+def test_a_mask_of_any_dtype(student, drawn):
     """a mask of bools, ints or floats that holds 0 and 1 means the same"""
-    logits, targets = drawn(B, T, V, seed=1)
+    logits, targets = drawn(B, T, V, other=1)
     expected, expected_gradient = witness(logits, targets, MASK)
     for dtype in (torch.bool, torch.uint8, torch.int32, torch.int64, *FLOATS):
         loss, gradient = with_gradient(student, logits, targets, MASK.to(dtype))
@@ -336,10 +343,10 @@ def test_a_mask_in_half_precision_still_counts(student):
         assert_close(loss, torch.tensor(math.log(2)), rtol=1e-4, atol=0)
 
 
-def test_float32_inside(student):
+def test_float32_inside(student, drawn):
     """logits in half precision are rounded already; the loss adds no rounding of that kind, and is float32"""
     for dtype in (torch.float16, torch.bfloat16):
-        logits, targets = drawn(B, T, V, seed=2)
+        logits, targets = drawn(B, T, V, other=2)
         logits = logits.to(dtype)
         expected, expected_gradient = witness(logits, targets, MASK)
         loss, gradient = with_gradient(student, logits, targets, MASK)
@@ -385,10 +392,10 @@ WILD = [
 ]
 
 
-def test_logits_under_mask_0_may_hold_anything(student):
+def test_logits_under_mask_0_may_hold_anything(student, drawn):
     """inf and NaN where nothing is learned leave loss and gradient as they were, and get a gradient of exactly zero"""
     for wild in WILD:
-        logits, targets = drawn(B, T, V, seed=3)
+        logits, targets = drawn(B, T, V, other=3)
         expected, expected_gradient = witness(logits, targets, MASK)
         logits[MASK == 0] = torch.tensor(wild)
         for mask in MASKS:
@@ -398,10 +405,10 @@ def test_logits_under_mask_0_may_hold_anything(student):
             assert_close(gradient, expected_gradient, **CLOSE)
 
 
-def test_targets_under_mask_0_may_hold_anything(student):
+def test_targets_under_mask_0_may_hold_anything(student, drawn):
     """a target where nothing is learned is never looked at, be it -1, V or absurd"""
     for anything in (-1, -100, V, 10**6, 2**62, -(2**63)):
-        logits, targets = drawn(B, T, V, seed=4)
+        logits, targets = drawn(B, T, V, other=4)
         expected, expected_gradient = witness(logits, targets, MASK)
         targets[MASK == 0] = anything
         for mask in MASKS:
@@ -410,10 +417,10 @@ def test_targets_under_mask_0_may_hold_anything(student):
             assert_close(gradient, expected_gradient, **CLOSE)
 
 
-def test_nothing_to_learn(student):
+def test_nothing_to_learn(student, drawn):
     """a batch in which nothing is learned costs exactly 0, not NaN, and its gradient is there and zero everywhere"""
     for dtype in FLOATS:
-        logits, targets = drawn(B, T, V, seed=7)
+        logits, targets = drawn(B, T, V, other=7)
         for fill in (1.0, math.nan, math.inf):
             for mask in MASKS:
                 loss, gradient = with_gradient(student, (logits * fill).to(dtype), targets - V, mask * 0)
@@ -421,12 +428,12 @@ def test_nothing_to_learn(student):
                 assert_close(gradient, torch.zeros(B, T, V, dtype=dtype), rtol=0, atol=0)
 
 
-def test_strided_and_expanded_inputs(student):
+def test_strided_and_expanded_inputs(student, drawn):
     """views with gaps, swapped axes and expanded axes give what their plain copies give, gradients included"""
-    base, _ = drawn(T, B, 2 * V, seed=10)
+    base, _ = drawn(T, B, 2 * V, other=10)
     base.requires_grad_()
     logits = base.transpose(0, 1)[..., ::2]  # (B, T, V), every second word
-    _, targets = drawn(T, B, V, seed=11)
+    _, targets = drawn(T, B, V, other=11)
     for mask in (MASK, MASK.t().contiguous().t(), MASK[:1].expand(B, T), torch.ones(1, 1).expand(B, T)):
         for goals in (targets.t(), targets[:, :1].t().expand(B, T)):
             base.grad = None
@@ -439,9 +446,9 @@ def test_strided_and_expanded_inputs(student):
     assert_close(student.masked_cross_entropy(row, targets.t(), MASK), witness(row, targets.t(), MASK)[0], **CLOSE)
 
 
-def test_nothing_global_matters(student):
+def test_nothing_global_matters(student, drawn):
     """the default dtype, the default device and autocast change nothing, also when there is nothing to learn"""
-    logits, targets = drawn(B, T, V, seed=12)
+    logits, targets = drawn(B, T, V, other=12)
     for x in (logits, logits.bfloat16()):
         for mask in (*MASKS, torch.ones(B, T)):
             with student.odd_globals():
@@ -451,9 +458,9 @@ def test_nothing_global_matters(student):
             assert_close(nothing, torch.tensor(0.0), rtol=0, atol=0)
 
 
-def test_the_loss_leaves_its_arguments_alone(student):
+def test_the_loss_leaves_its_arguments_alone(student, drawn):
     """logits, targets and mask are the caller's: whatever you put where nothing is learned, you put it into a copy"""
-    logits, targets = drawn(B, T, V, seed=13)
+    logits, targets = drawn(B, T, V, other=13)
     expected, _ = witness(logits, targets, MASK)
     logits[MASK == 0] = math.nan
     targets[MASK == 0] = -1
@@ -461,7 +468,7 @@ def test_the_loss_leaves_its_arguments_alone(student):
         assert_close(student.masked_cross_entropy(logits, targets, mask), expected, **CLOSE)
 
 
-def test_targets_out_of_range(student):
+def test_targets_out_of_range(student, drawn):
     """0 and V-1 are words; a learned target outside of them is refused, also -100, which some code takes for a mask"""
     logits, right = drawn(B, T, V)
     for word in (0, V - 1):
@@ -496,7 +503,7 @@ def test_other_shapes_are_refused(student):
                 student.masked_cross_entropy(logits, targets, torch.full(shapes["mask"], fill))
 
 
-def test_wrong_types(student):
+def test_wrong_types(student, drawn):
     """a list is no tensor, and logits are no integers"""
     logits, targets = drawn(B, T, V)
     wrong = [

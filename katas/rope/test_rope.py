@@ -15,8 +15,10 @@ pytestmark = pytest.mark.timeout(10)
 ATOL = 3e-6
 
 
-def numbers(*shape, seed=0):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+@pytest.fixture
+def numbers(seed):
+    """Normal numbers of any shape."""
+    return lambda *shape, other=0: torch.randn(shape, generator=torch.Generator().manual_seed(seed + other))
 
 
 def angles(positions, head_dim, base=10000.0):
@@ -150,7 +152,7 @@ def test_every_position_its_own_row(student):
     # (T, H, D) alone; sizes that agree: T = H = D, T = H, B = T, all; one position, head or pair; more axes in front
     [(5, 3, 2), (4, 4, 4), (2, 3, 3, 8), (5, 5, 2, 6), (3, 3, 3, 6), (2, 1, 4, 8), (3, 6, 1, 2), (2, 3, 5, 4, 16)],
 )
-def test_equals_complex_multiplication(student, shape):
+def test_equals_complex_multiplication(student, numbers, shape):
     """a pair is a complex number that is multiplied by cos - i sin, with any axes before (T, H, D)"""
     x = numbers(*shape)
     cos, sin = rows_at(range(7, 7 + shape[-3]), shape[-1])  # not from 0: a batch in the middle of a text
@@ -158,7 +160,7 @@ def test_equals_complex_multiplication(student, shape):
 
 
 @pytest.mark.parametrize("positions", [[500], [40, 41, 41, 7], [9, 8, 7, 6, 5], [0, 3, 0], [3, 1000, 10_000]])
-def test_any_positions(student, positions):
+def test_any_positions(student, numbers, positions):
     """positions are whatever the rows say: an offset, a repetition, backwards, far out"""
     x = numbers(2, len(positions), 3, 8)
     cos, sin = rows_at(positions, 8)
@@ -166,7 +168,7 @@ def test_any_positions(student, positions):
 
 
 @pytest.mark.parametrize("base", [100.0, 500000.0])
-def test_any_base(student, base):
+def test_any_base(student, numbers, base):
     """the rows say how fast the pairs turn, too: tables of another base"""
     x = numbers(2, 4, 3, 8)
     cos, sin = rows_at([2, 3, 4, 5], 8, base)
@@ -189,7 +191,7 @@ def test_scores_depend_on_the_distance(student):
         assert_close(score(m, n), exact, rtol=0, atol=2e-4)  # four entries, each within 4e-7 * (1 + 127)
 
 
-def test_turns_add_up(student):
+def test_turns_add_up(student, numbers):
     """turned by 3 positions and then by 4 is turned by 7"""
     x = numbers(1, 2, 6)
     three, four, seven = (rows_at([t], 6) for t in (3, 4, 7))
@@ -197,34 +199,37 @@ def test_turns_add_up(student):
     assert_close(y, turned(x, *seven).float(), rtol=0, atol=ATOL)
 
 
-def random_cases():
+def random_cases(seed):
     """Thirty shapes and positions, the smallest first, so that the first one that fails is easy to read."""
-    rng = Random(3)
+    rng = Random(seed + 3)
     cases = [
         (
             [rng.randint(1, 3) for _ in range(rng.randint(0, 2))],  # the axes in front
             [rng.randint(0, 300) for _ in range(rng.randint(1, 4))],  # positions
             rng.randint(1, 4),  # heads
             rng.randint(1, 4),  # D / 2
+            rng.choice([10000.0, rng.uniform(2, 20000)]),  # base
         )
         for _ in range(30)
     ]
     return sorted(cases, key=lambda case: math.prod(case[0]) * len(case[1]) * case[2] * case[3])
 
 
-def test_agrees_with_the_worked_answer(student, reference):
-    """on any shape and at any positions you agree with the worked answer"""
-    for front, positions, heads, half in random_cases():
+def test_agrees_with_the_worked_answer(student, reference, numbers, seed):
+    """on any shape, at any positions and with any base you agree with the worked answer"""
+    for front, positions, heads, half, base in random_cases(seed):
         x = numbers(*front, len(positions), heads, 2 * half)
-        cos, sin = (table[positions] for table in student.rotary_tables(301, 2 * half))
-        exact_cos, exact_sin = (table[positions] for table in reference.rotary_tables(301, 2 * half))
+        cos, sin = (table[positions] for table in student.rotary_tables(max(positions) + 1, 2 * half, base))
+        exact_cos, exact_sin = (
+            table[positions] for table in reference.rotary_tables(max(positions) + 1, 2 * half, base)
+        )
         assert_close(cos, exact_cos, rtol=0, atol=4e-7 * 301)
         assert_close(sin, exact_sin, rtol=0, atol=4e-7 * 301)
         y = student.apply_rotary(x, exact_cos, exact_sin)
         assert_close(y, reference.apply_rotary(x, exact_cos, exact_sin), rtol=0, atol=ATOL)
 
 
-def strided_views():
+def strided_views(numbers):
     x = numbers(2, 3, 6, 8)
     return {
         "heads before positions": x.transpose(1, 2),  # (2, 6, 3, 8), as a projection is often laid out
@@ -236,17 +241,17 @@ def strided_views():
     }
 
 
-@pytest.mark.parametrize("name", strided_views())
-def test_strided(student, name):
+@pytest.mark.parametrize("name", strided_views(torch.ones))
+def test_strided(student, numbers, name):
     """transposed, sliced and expanded tensors give what their contiguous copies give"""
-    x = strided_views()[name]
+    x = strided_views(numbers)[name]
     cos, sin = rows_at(range(4, 10), x.shape[-1])
     expected = turned(x, cos, sin).float()
     assert_close(student.apply_rotary(x.contiguous(), cos, sin), expected, rtol=0, atol=ATOL)
     assert_close(student.apply_rotary(x, cos, sin), expected, rtol=0, atol=ATOL)
 
 
-def test_strided_tables(student):
+def test_strided_tables(student, numbers):
     """every third row of a table, or one row for all positions, will do as tables"""
     x = numbers(2, 5, 3, 8)
     cos, sin = rows_at(range(20), 8)
@@ -275,7 +280,7 @@ def clear_positions(x, cos, sin):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_rounded_once(student, dtype):
+def test_rounded_once(student, numbers, dtype):
     """a bfloat16 or float16 result keeps its dtype and is the number nearest to the exact one: rounded once"""
     cos, sin = rows_at(range(1, 201), 8)
     x, cos, sin, nearest = clear_positions(numbers(200, 2, 8).to(dtype), cos, sin)
@@ -296,15 +301,15 @@ def test_cancellation(student):
 
 
 @pytest.mark.parametrize("shape", [(5, 3, 2), (4, 4, 4), (2, 3, 3, 8), (2, 3, 1, 4, 6)])
-def test_gradient_turns_back(student, shape):
+def test_gradient_turns_back(student, numbers, shape):
     """the gradient is what comes in, turned back: counterclockwise by the same angles"""
-    x, slope = numbers(*shape).requires_grad_(), numbers(*shape, seed=1)
+    x, slope = numbers(*shape).requires_grad_(), numbers(*shape, other=1)
     cos, sin = rows_at(range(3, 3 + shape[-3]), shape[-1])
     (student.apply_rotary(x, cos, sin) * slope).sum().backward()
     assert_close(x.grad, turned(slope, cos, -sin).float(), rtol=0, atol=ATOL)
 
 
-def test_gradient_of_zeros(student):
+def test_gradient_of_zeros(student, numbers):
     """at a row of zeros, too, the gradient is what comes in, turned back"""
     x, slope = torch.zeros(3, 2, 4, requires_grad=True), numbers(3, 2, 4)
     cos, sin = rows_at([5, 6, 7], 4)
@@ -313,9 +318,9 @@ def test_gradient_of_zeros(student):
 
 
 @pytest.mark.parametrize(("dtype", "rounding"), [(torch.bfloat16, 2**-8), (torch.float16, 2**-11)])
-def test_gradient_dtype(student, dtype, rounding):
+def test_gradient_dtype(student, numbers, dtype, rounding):
     """a bfloat16 or float16 tensor gets a gradient of its own dtype, right but for the rounding"""
-    x, slope = numbers(6, 2, 8).to(dtype).requires_grad_(), numbers(6, 2, 8, seed=1).to(dtype)
+    x, slope = numbers(6, 2, 8).to(dtype).requires_grad_(), numbers(6, 2, 8, other=1).to(dtype)
     cos, sin = rows_at(range(6), 8)
     (student.apply_rotary(x, cos, sin) * slope).sum().backward()
     # autograd may round the two terms before it adds them; they are at most 3 in size
@@ -326,7 +331,7 @@ def test_gradient_dtype(student, dtype, rounding):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_arguments_stay(student, dtype):
+def test_arguments_stay(student, numbers, dtype):
     """x and the tables stay as they were, and the result lies in memory of its own, also where nothing turns"""
     x = numbers(3, 2, 4).to(dtype)
     cos, sin = rows_at([0, 0, 9], 4)
@@ -337,7 +342,7 @@ def test_arguments_stay(student, dtype):
     assert_close(student.apply_rotary(-x, cos[:2], sin[:2]), -x, rtol=0, atol=0)
 
 
-def test_rotation_does_not_depend_on_global_settings(student):
+def test_rotation_does_not_depend_on_global_settings(student, numbers):
     """another default dtype, default device or autocast around the call changes nothing"""
     x = numbers(2, 5, 3, 8)
     cos, sin = rows_at(range(5, 10), 8)
