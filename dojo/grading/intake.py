@@ -20,7 +20,7 @@ from pathlib import Path
 
 from dojo.curriculum import KATAS, Kata
 from dojo.grading.archives import MEMBERS, SOLUTION_BYTES, Unpacked, UnreadableError, unpack
-from dojo.grading.names import is_archive, is_told_of, kata_and_owner, looked_into, plain
+from dojo.grading.names import is_archive, is_told_from, is_told_of, kata_and_owner, looked_into, plain
 from dojo.grading.repositories import is_bare, is_url, unpack_repository
 
 Parts = tuple[str, ...]
@@ -135,7 +135,7 @@ def _walk(folder: Path) -> Iterator[tuple[Parts, os.DirEntry[str]]]:
             parts = (*above, entry.name)
             if not entry.is_dir(follow_symlinks=False):
                 yield parts, entry
-            elif looked_into(parts) or parts[-1] == ".github" or parts[-2:-1] == (".github",):
+            elif looked_into(parts) or is_told_from(parts):
                 waiting.append((parts, here / entry.name))
 
 

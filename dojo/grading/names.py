@@ -18,7 +18,8 @@ NOT_LOOKED_INTO = {
     *("__MACOSX", "__pycache__", "node_modules", "site-packages", "venv", "env"),
 }
 STEERING = {"conftest.py", "pytest.ini", "tox.ini", "setup.cfg", "pyproject.toml", "noxfile.py"}
-STEERING |= {"sitecustomize.py", "usercustomize.py", "results.json", "results.xml", "progress.json"}
+STEERING |= {"sitecustomize.py", "usercustomize.py", "results.json", "results.xml"}
+STEERING |= {"progress.json", "report.json"}
 SHADOWED = {*sys.stdlib_module_names, "torch", "numpy", "pytest", "safetensors", "hypothesis"}
 # Canvas puts "annlee_LATE_1234_5678_" before a file's name, Moodle "Ann Lee_1234_assignsubmission_file_";
 # browsers put "-1" or " (1)" behind it.
@@ -75,6 +76,11 @@ def is_told_of(parts: Sequence[str], size: int) -> bool:
     if not (steers or shadows or tests):
         return False
     return not any(_is_own(parts[depth:], size) for depth in range(min(3, len(parts))))
+
+
+def is_told_from(folders: Sequence[str]) -> bool:
+    """Whether a folder in which no solution may lie can hold files that are told of."""
+    return len(folders) <= 3 and not {".github", ".dojo", "runs"}.isdisjoint(folders[-2:])
 
 
 def _is_own(parts: Sequence[str], size: int) -> bool:

@@ -257,6 +257,7 @@ def test_files_that_would_steer_the_grader(form: str, tmp_path: Path) -> None:
     steering = [
         *("conftest.py", "katas/rope/conftest.py", "pytest.ini", "sitecustomize.py", "a.pth", "torch.py"),
         *("json.py", "results.json", "katas/rope/test_rope.py", ".github/workflows/grade.yml"),
+        *(".dojo/progress.json", "runs/d4/report.json"),
     ]
     files = dict.fromkeys(steering, b"raise SystemExit('it was run')\n") | {"katas/rope/rope.py": ROPE}
     taken = take(str(FORMS[form](tmp_path / "ann", files)))
@@ -265,4 +266,4 @@ def test_files_that_would_steer_the_grader(form: str, tmp_path: Path) -> None:
     told = note.partition(": ")[2].partition(" and ")[0].split(", ")
     assert set(told) <= set(steering)
     assert len(told) == 8
-    assert note.endswith("and 2 more")
+    assert note.endswith("and 4 more")
