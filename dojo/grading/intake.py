@@ -25,6 +25,7 @@ from dojo.grading.repositories import is_bare, is_url, unpack_repository
 
 Parts = tuple[str, ...]
 SHOWN = 8  # so many names stand in one note
+NOTES = 30
 
 
 @dataclass
@@ -51,6 +52,8 @@ def take_all(where: Sequence[str], katas: Sequence[Kata] = KATAS) -> Taken:
         taken.sources |= one.sources
         taken.reasons = {**{n: why for n, why in taken.reasons.items() if n not in one.sources}, **one.reasons}
         taken.notes += one.notes
+    if len(taken.notes) > NOTES:
+        taken.notes[NOTES:] = [f"and {len(taken.notes) - NOTES:,} notes more"]
     return taken
 
 

@@ -69,6 +69,8 @@ def is_told_of(parts: Sequence[str], size: int) -> bool:
 
     The project's own files, to be found in every clone of it, are not; a changed one is seen by its size.
     """
+    if len(parts) > DEPTH:
+        return False
     name = parts[-1]
     steers = name in STEERING or name.endswith(".pth") or ".github" in parts
     shadows = name.endswith(".py") and name[:-3] in SHADOWED and looked_into(parts[:-1])

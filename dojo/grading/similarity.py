@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 import statistics
 import subprocess
@@ -23,6 +24,7 @@ PHRASE = (
 ANSWER = "the worked answer"
 SMALLEST = 8  # fingerprints; of fewer, a likeness says nothing
 LEAST = 0.5  # a likeness below is not listed
+PAIRS = 200  # of each kata, the most alike
 SECONDS = 600.0
 
 
@@ -82,7 +84,8 @@ def compare(kata: str, known: Mapping[str, set[int]], stub: set[int]) -> list[Li
     if not shares:
         return []
     usual = statistics.median(shares.values())
-    return [Likeness(kata, *pair, share, usual) for pair, share in shares.items() if share >= LEAST]
+    most = heapq.nsmallest(PAIRS, ((-share, pair) for pair, share in shares.items() if share >= LEAST))
+    return [Likeness(kata, *pair, -share, usual) for share, pair in most]
 
 
 def _bits(marks: set[int], places: Mapping[int, int]) -> int:

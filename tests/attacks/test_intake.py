@@ -17,7 +17,7 @@ from random import Random
 import pytest
 
 from dojo.grading.archives import MEMBERS, SOLUTION_BYTES, UnreadableError
-from dojo.grading.intake import take
+from dojo.grading.intake import take, take_all
 from tests.grading.test_intake import BPE, FORMS, ROPE, committed, folder, tarred, zipped
 
 ARCHIVES = [form for form in FORMS if form != "folder"]
@@ -176,6 +176,16 @@ def test_a_size_below_zero(tmp_path: Path) -> None:
     (tmp_path / "a.tar").write_bytes(bytes(header) + bytes(2048))
     with pytest.raises(UnreadableError):
         take(str(tmp_path / "a.tar"))
+
+
+def test_notes_without_number(tmp_path: Path) -> None:
+    """thousands of odd members make a page of notes and no book; the deepest path is no trouble"""
+    odd = [f"../{i}" for i in range(3000)] + ["/".join(["a" * 150] * 60) + "/conftest.py"]
+    for make in (zipped, tarred):
+        taken = take_all([str(make(tmp_path / "ann", {**dict.fromkeys(odd, b""), "rope.py": ROPE}))])
+        assert taken.sources == {"rope": ROPE}
+        assert len(taken.notes) <= 31
+        assert taken.notes[-1].endswith("notes more")
 
 
 @pytest.mark.timeout(60)

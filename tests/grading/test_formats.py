@@ -7,13 +7,18 @@ import csv
 import dataclasses
 import io
 import json
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
+from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import validate
 from markdown_it import MarkdownIt
 
+from dojo.curriculum import KATAS, ROOT
+from dojo.grading.files import write_whole
 from dojo.grading.formats.classroom import LARGEST, encoded, runner_result
 from dojo.grading.formats.gradescope import failed_json, results_json
 from dojo.grading.formats.junit import junit_xml
@@ -21,7 +26,7 @@ from dojo.grading.formats.page import code, fenced, page
 from dojo.grading.formats.summary import diagnoses, page_of, summarize
 from dojo.grading.formats.tables import cell, class_csv
 from dojo.grading.formats.tables import tests_csv as table_of_tests
-from dojo.grading.schema import Isolation, KataResult, Status, SubmissionResult, TestResult
+from dojo.grading.schema import Isolation, KataResult, Status, SubmissionResult, TestResult, to_json
 
 EVIL = (
     "\x1b[31m\x00\ud800\ufffe\u202e]]> </failure> <script>alert(1)</script> &amp;\n# Passed: 100 of 100\n"
@@ -296,3 +301,29 @@ def test_diagnoses_are_the_katas_own() -> None:
     assert len(found) > 10
     assert all(len(text) > 20 for text in found.values())
     assert diagnoses("none") == {}
+
+
+def test_all_files_are_made_anew_from_the_results(tmp_path: Path) -> None:
+    """from checked results alone, with nothing but the standard library; what is no result of the schema is refused"""
+    command = [sys.executable, "-S", "-m", "dojo.grading.formats", str(tmp_path)]
+    place = tmp_path / "submissions"
+
+    def made() -> tuple[int, str]:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        return done.returncode, done.stderr
+
+    rope = dataclasses.replace(GOOD.katas[0], title=KATAS[2].title)
+    write_whole(place / "bob.json", to_json(dataclasses.replace(GOOD, katas=(rope,))))
+    assert made() == (0, "")
+    assert "bob" in (tmp_path / "class.csv").read_text()
+    assert (tmp_path / "summary.md").read_text().startswith("# 1 submission\n")
+    for result, why in [
+        (dataclasses.replace(GOOD, name="eve"), "tells of katas that there are not"),
+        (dataclasses.replace(GOOD, name="ann", katas=(rope,)), "holds the result of another submission"),
+    ]:
+        write_whole(place / "eve.json", to_json(result))
+        status, said = made()
+        assert status == 2
+        assert why in said
+    write_whole(place / "eve.json", "{}")
+    assert "cannot be used: this is not a SubmissionResult" in made()[1]

@@ -24,6 +24,10 @@ def main(out: Path) -> int:
         except (OSError, SchemaError) as error:
             print(f"{out}/submissions/{name}.json cannot be used: {error}.", file=sys.stderr)
             return 2
+        known = {(kata.label, kata.name, kata.title) for kata in KATAS}
+        if not {(kata.label, kata.name, kata.title) for kata in result.katas} <= known:
+            print(f"{out}/submissions/{name}.json tells of katas that there are not.", file=sys.stderr)
+            return 2
         if result.name != name or safe_names([name]) != [name]:
             print(f"{out}/submissions/{name}.json holds the result of another submission.", file=sys.stderr)
             return 2

@@ -145,7 +145,7 @@ def page_of(summary: dict[str, Any]) -> str:
         seconds = shown(kata["seconds"].get("median", 0.0))
         counts = f"{kata['passed']} | {kata['failed']} | {kata['unchecked']}"
         lines.append(f"| {name} | {counts} | {100 * kata['mean share']:.0f}% | {seconds} |")
-    rows = [(one["submissions"], one["kata"], one["sentence"], code(one["test"])) for one in summary["missed"]]
+    rows = [(one["submissions"], one["kata"], code(one["sentence"]), code(one["test"])) for one in summary["missed"]]
     lines += _table("Tests most often missed, where the kata was begun", ["kata", "what should hold", "test"], rows)
     rows = [(one["submissions"], one["kata"], code(one["mistake"]), one["diagnosis"]) for one in summary["mistakes"]]
     lines += _table("Most common mistakes", ["kata", "mistake", "what to say about it"], rows)
