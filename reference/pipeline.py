@@ -94,6 +94,31 @@ def make_run(
         UserError: the order cannot be carried out.
         Interrupted: on Ctrl-C; the same order, without its `start`, goes on from there.
     """
+    with open_session(order, parts, console, device, checkpoint_seconds, world, device_rows) as session:
+        run = session.run
+        if order.only is not None:
+            _check_complete(run, order.only)
+        _say_what_starts(session)
+        with _saying_how_to_go_on(order):
+            _train_what_is_missing(session, [order.only] if order.only else list(TRAIN))
+            if order.only is None:
+                report = write_report(run, began=time.monotonic())
+                run.mark_complete("report", seconds=report["stages"]["report"]["seconds"])
+                say(console, f"report  {run.path / 'report.md'}  ({report['total_seconds']:.0f} s in all)")
+    return run
+
+
+@contextmanager
+def open_session(
+    order: Order,
+    parts: Parts,
+    console: Console,
+    device: str = "auto",
+    checkpoint_seconds: float = 20.0,
+    world: World = ALONE,
+    device_rows: int | None = None,
+) -> Iterator[Session]:
+    """Work on a run, which is made if there is none; arguments and errors are those of `make_run`."""
     place = compute_device(device if world.size == 1 else world.device)
     source = _source(order)
     keep_freed_memory()
@@ -103,9 +128,8 @@ def make_run(
         _check_same_order(run, order, source)
         if order.start is not None:
             _start_at(run, order, console)
-        if order.only is not None:
-            _check_complete(run, order.only)
         world.barrier()
+        run.reload()
         code = provenance(parts)
         run.update(parts=_parts(run, code))
         counted_parts, calls = counted(parts)
@@ -123,14 +147,8 @@ def make_run(
             device_rows,
             compiles=place.type == "cuda" and all(code[part]["whose"] == "reference" for part in IN_BLOCKS),
         )
-        _say_what_starts(session, code)
-        with _saying_how_to_go_on(order), _memory_suffices(session):
-            _train_what_is_missing(session, [order.only] if order.only else list(TRAIN), calls, code)
-            if order.only is None:
-                report = write_report(run, began=time.monotonic())
-                run.mark_complete("report", seconds=report["stages"]["report"]["seconds"])
-                say(console, f"report  {run.path / 'report.md'}  ({report['total_seconds']:.0f} s in all)")
-    return run
+        with _memory_suffices(session):
+            yield session
 
 
 def _source(order: Order) -> DocumentSource:
@@ -140,10 +158,8 @@ def _source(order: Order) -> DocumentSource:
     return open_source(str(Path(order.data) / "base_data") if at_scale else order.data)
 
 
-def _train_what_is_missing(
-    session: Session, stages: list[str], calls: dict[str, int], code: dict[str, dict[str, str]]
-) -> None:
-    run, world = session.run, session.world
+def _train_what_is_missing(session: Session, stages: list[str]) -> None:
+    run, world, calls, code = session.run, session.world, session.ledger.calls, session.ledger.code
     for stage in stages:
         if run.is_complete(stage):
             say(session.console, f"{stage}  complete already, skipped")
@@ -265,9 +281,9 @@ def _parts(run: Run, code: dict[str, dict[str, str]]) -> dict[str, dict[str, Any
     return parts
 
 
-def _say_what_starts(session: Session, code: dict[str, dict[str, str]]) -> None:
+def _say_what_starts(session: Session) -> None:
     config, console = session.run.config, session.console
-    learner = [part for part, facts in code.items() if facts["whose"] == "learner"]
+    learner = [part for part, facts in session.ledger.code.items() if facts["whose"] == "learner"]
     whose = (
         f"yours: {', '.join(learner)}; the others are the reference's" if learner else "all nine are the reference's"
     )

@@ -34,7 +34,7 @@ class Ledger:
     """
 
     def __init__(self, calls: dict[str, int], code: dict[str, dict[str, str]]) -> None:
-        self.calls, self._calls_before, self._code = calls, dict(calls), code
+        self.calls, self.code, self._calls_before = calls, code, dict(calls)
         self._started = time.monotonic()
         self._earlier: dict[str, Any] = {"seconds": 0.0, "code": {}}
 
@@ -59,7 +59,7 @@ class Ledger:
         calls = self.calls[part] - self._calls_before[part]
         if not calls:
             return earlier
-        here = {**self._code[part], "calls": calls}
+        here = {**self.code[part], "calls": calls}
         if earlier and earlier[-1]["sha256"] == here["sha256"]:
             return [*earlier[:-1], {**here, "calls": earlier[-1]["calls"] + calls}]
         return [*earlier, here]
