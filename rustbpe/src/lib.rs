@@ -1,0 +1,13 @@
+//! Byte-level BPE: learns merges from text and encodes text with them. See README.md for how and why.
+
+pub mod count;
+pub mod encode;
+#[cfg(feature = "python")]
+mod ingest;
+pub mod model;
+#[cfg(feature = "python")]
+mod python;
+pub mod split;
+pub mod train;
+pub mod unicode;
+pub mod words;
