@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import click
 from rich.console import Console
 
-from reference import cli_data
+from reference import cli_data, cli_evaluate
 from reference.cli_train import STAGE_COMMANDS, generate_data, pairs, plan, tok_train
 from reference.errors import UserError
 from reference.torchrun import tell
@@ -198,5 +198,5 @@ def export(tag: str | None, stage: str | None, out: Path | None) -> None:
     click.echo(write_export(run, stage, out or run.path / "export"))
 
 
-for command in (plan, generate_data, tok_train, *STAGE_COMMANDS, cli_data.data, cli_data.identity):
+for command in (plan, generate_data, tok_train, *STAGE_COMMANDS, *cli_data.COMMANDS, *cli_evaluate.COMMANDS):
     main.add_command(command)

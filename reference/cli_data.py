@@ -11,7 +11,9 @@ from reference.errors import UserError
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 ROOT = click.option(
+    "--data",
     "--root",
+    "root",
     default=None,
     type=FOLDER,
     metavar="DIR",
@@ -21,7 +23,9 @@ ROOT = click.option(
 
 @click.command()
 @click.option("-n", "--shards", "count", type=int, metavar="N", help="The first N training shards; 0 or less: all.")
-@click.option("-w", "--workers", default=4, show_default=True, type=click.IntRange(1, 64), help="Shards at a time.")
+@click.option(
+    "-w", "--workers", default=4, show_default=True, type=click.IntRange(1, 64), metavar="N", help="Shards at a time."
+)
 @click.option(
     "--first",
     default=0,
@@ -36,7 +40,7 @@ ROOT = click.option(
     metavar="N",
     help="How many a URL has; the last is for validation. By default 1823; of a folder they are counted.",
 )
-@click.option("--out", default=None, type=FOLDER, metavar="DIR", help="Where they go; by default base_data in --root.")
+@click.option("--out", default=None, type=FOLDER, metavar="DIR", help="Where they go; by default base_data in --data.")
 @click.option("--words", is_flag=True, help="Fetch the word list of the spelling tasks.")
 @click.option("--bundle", is_flag=True, help="Fetch the bundle of the CORE evaluation (162 MB).")
 @ROOT
@@ -77,11 +81,27 @@ def data(
 
 @click.command()
 @click.option(
-    "--persona", default=None, type=click.Path(path_type=Path), help="A persona file; by default the project's."
+    "--persona",
+    default=None,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A persona file; by default the project's.",
 )
-@click.option("-n", "--count", default=1000, show_default=True, type=click.IntRange(1), help="How many conversations.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the choices among wordings.")
-@click.option("--out", default=None, type=click.Path(path_type=Path), help="By default identity.jsonl in --root.")
+@click.option(
+    "-n",
+    "--count",
+    default=1000,
+    show_default=True,
+    type=click.IntRange(1),
+    metavar="N",
+    help="How many conversations.",
+)
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0), metavar="N", help="Of the choices among wordings."
+)
+@click.option(
+    "--out", default=None, type=click.Path(path_type=Path), metavar="FILE", help="By default identity.jsonl in --data."
+)
 @ROOT
 def identity(persona: Path | None, count: int, seed: int, out: Path | None, root: Path | None) -> None:
     """Write conversations about who the model is, from a persona file: reference/data/persona.yaml."""
@@ -91,3 +111,6 @@ def identity(persona: Path | None, count: int, seed: int, out: Path | None, root
     out = out or (root or data_root()) / "identity.jsonl"
     write_conversations(out, read_persona(persona or PERSONA), count, seed)
     click.echo(out)
+
+
+COMMANDS = (data, identity)

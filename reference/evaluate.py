@@ -16,6 +16,7 @@ from reference.parts import Parts
 from reference.tasks.task import Example, Task
 from reference.tokenizer import Tokenizer
 
+LETTER_ROWS = 32  # prompts read at once
 LOGIT_ROWS = 4096  # of (V,) logits in float32 held at once: a gigabyte where V is 65,536
 
 
@@ -57,19 +58,20 @@ def choose_letters(model: GPT, tokenizer: Tokenizer, parts: Parts, examples: Seq
     Only the tokens of the example's own letters compete, so the model cannot fail by form. Prompts are padded on the
     right, which causal attention never sees from the last prompt token.
     """
-    chosen = []
-    for start in range(0, len(examples), 32):
-        batch = examples[start : start + 32]
-        prompts = [tokenizer.render_prompt(example.conversation, parts) for example in batch]
-        width = max(map(len, prompts))
+    prompts = [tokenizer.render_prompt(example.conversation, parts) for example in examples]
+    order = sorted(range(len(examples)), key=lambda i: len(prompts[i]))  # those of like length together
+    chosen: dict[int, str] = {}
+    for start in range(0, len(order), LETTER_ROWS):
+        batch = order[start : start + LETTER_ROWS]
+        width = len(prompts[batch[-1]])
         bos = tokenizer.special["bos"]
-        ids = torch.tensor([prompt + [bos] * (width - len(prompt)) for prompt in prompts], device=model.device)
-        last = torch.tensor([len(prompt) - 1 for prompt in prompts], device=model.device)
+        ids = torch.tensor([prompts[i] + [bos] * (width - len(prompts[i])) for i in batch], device=model.device)
+        last = torch.tensor([len(prompts[i]) - 1 for i in batch], device=model.device)
         hidden = model.hidden(ids)[torch.arange(len(batch), device=model.device), last]  # (B, C)
-        for example, logits in zip(batch, model.logits(hidden), strict=True):
-            letters = [_single_token(tokenizer, letter) for letter in example.letters]
-            chosen.append(example.letters[int(logits[letters].argmax())])
-    return chosen
+        for i, logits in zip(batch, model.logits(hidden), strict=True):
+            letters = [_single_token(tokenizer, letter) for letter in examples[i].letters]
+            chosen[i] = examples[i].letters[int(logits[letters].argmax())]
+    return [chosen[i] for i in range(len(examples))]
 
 
 def _single_token(tokenizer: Tokenizer, letter: str) -> int:
@@ -126,12 +128,22 @@ def pass_at_k(right: int, samples: int, k: int) -> float:
     return 1 - math.comb(samples - right, k) / math.comb(samples, k)
 
 
-def sampled_pass_at_k(engine: Engine, task: Task, sampling: Sampling, samples: int) -> dict[str, float]:
-    """pass@k of a generative task for k = 1, 2, 4, ... up to `samples` drawn completions per example, as {"1": ...}."""
+def first_k(drawn: Sequence[bool], k: int) -> float:
+    """1 if one of the first k completions is right, else 0: expected to be `pass_at_k`, but less certain."""
+    return float(any(drawn[:k]))
+
+
+def draws(engine: Engine, task: Task, sampling: Sampling, samples: int) -> list[list[bool]]:
+    """For each example of a generative task, which of its drawn completions are right."""
     prompts = [engine.tokenizer.render_prompt(example.conversation, engine.parts) for example in task.examples]
-    right = [
-        sum(task.check(example.gold, completion_text(engine.tokenizer, completion)) for completion in drawn)
+    return [
+        [task.check(example.gold, completion_text(engine.tokenizer, completion)) for completion in drawn]
         for example, drawn in zip(task.examples, engine.complete(prompts, sampling, samples), strict=True)
     ]
+
+
+def sampled_pass_at_k(engine: Engine, task: Task, sampling: Sampling, samples: int) -> dict[str, float]:
+    """pass@k of a generative task for k = 1, 2, 4, ... up to `samples` drawn completions per example, as {"1": ...}."""
+    right = [sum(drawn) for drawn in draws(engine, task, sampling, samples)]
     ks = [2**i for i in range(samples.bit_length())]
     return {str(k): sum(pass_at_k(r, samples, k) for r in right) / len(right) for k in ks}

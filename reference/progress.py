@@ -102,6 +102,12 @@ def say(console: Console, text: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+def say_accuracy(console: Console, name: str, right: int, total: int, begun: float) -> None:
+    """Print one task's result, and how long it took since time.monotonic() was `begun`."""
+    seconds = time.monotonic() - begun
+    say(console, f"{name:<34} {right:>6,} of {total:>6,}  {right / total:7.2%}  ({seconds:.0f} s)")
+
+
 def clock(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     return f"{minutes}:{seconds:02d}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from rich.console import Console
+from rich.table import Table
 
 from reference.checkpoint import write_atomically
-from reference.core.bundle import CoreTask
+from reference.core.bundle import CoreTask, read_bundle
 from reference.core.prompts import ordered_items, prompts, shots_of
-from reference.core.scorers import BATCH_TOKENS, Reader, is_right, read
+from reference.core.scorers import BATCH_TOKENS, Reader, is_right, read, reader_of
 from reference.core.spans import spans
+from reference.distributed import ALONE, World
+from reference.engine import Engine
 from reference.errors import UserError
+from reference.progress import say_accuracy
 
 QUESTIONS_AT_ONCE = 128  # whose texts are made before any is read
 
@@ -42,7 +48,8 @@ class Subject:
 def answers(subject: Subject, task: CoreTask, at_most: int = 0, rank: int = 0, world_size: int = 1) -> list[bool]:
     """Whether each question is answered rightly: questions rank, rank + world_size, ... of the first `at_most`."""
     items = ordered_items(task, at_most)
-    numbers = range(rank, len(items), world_size)
+    asked = min(at_most, len(items)) if at_most > 0 else len(items)
+    numbers = range(rank, asked, world_size)
     right = []
     for start in range(0, len(numbers), QUESTIONS_AT_ONCE):
         group = numbers[start : start + QUESTIONS_AT_ONCE]
@@ -60,6 +67,36 @@ def answers(subject: Subject, task: CoreTask, at_most: int = 0, rank: int = 0, w
         for i, question in zip(group, questions, strict=True):
             right.append(is_right(task.kind, [next(readings) for _ in question], items[i].get("gold", 0)))
     return right
+
+
+def subject_of(engine: Engine) -> Subject:
+    """A model of ours; its rotary tables grow with the text, so that nothing is cut off."""
+    model, tokenizer = engine.model, engine.tokenizer
+    return Subject(reader_of(model), tokenizer.encode, tokenizer.special["bos"], device=model.device)
+
+
+def chosen_tasks(bundle: Path, labels: Sequence[str] = ()) -> list[CoreTask]:
+    """Those of a bundle, or the ones of these labels."""
+    tasks = read_bundle(bundle)
+    if unknown := set(labels) - {task.label for task in tasks}:
+        raise UserError(
+            f"There is no task {unknown.pop()!r} in {bundle}; there are {', '.join(t.label for t in tasks)}."
+        )
+    return [task for task in tasks if not labels or task.label in labels]
+
+
+def accuracies_of(
+    subject: Subject, tasks: Iterable[CoreTask], at_most: int, console: Console, world: World = ALONE
+) -> dict[str, float]:
+    """The accuracy of every task on its first `at_most` questions (0 and less mean all), said as they come."""
+    accuracies = {}
+    for task in tasks:
+        begun = time.monotonic()
+        right = answers(subject, task, at_most, world.rank, world.size)
+        correct, total = (round(number) for number in world.sum(sum(right), len(right)))
+        accuracies[task.label] = correct / total
+        say_accuracy(console, task.label, correct, total, begun)
+    return accuracies
 
 
 def core(tasks: Sequence[CoreTask], accuracies: dict[str, float]) -> float | None:
@@ -93,6 +130,20 @@ def read_results(file: Path) -> dict[str, tuple[float | None, float]]:
     except ValueError as error:
         raise UserError(f"{file} is no table of results: task, accuracy, centered.") from error
     return results
+
+
+def table(tasks: Sequence[CoreTask], accuracies: dict[str, float], bundle: Path) -> Table:
+    """Ours beside the published figures of the smallest and the largest GPT-2, if they lie in the bundle: centered."""
+    files = {size: bundle / f"openai-community-{size}.csv" for size in ("gpt2", "gpt2-xl")}
+    published = {size: read_results(file) for size, file in files.items() if file.exists()}
+    shown = Table("task", "accuracy", "centered", *published, box=None)
+    for task in tasks:
+        accuracy = accuracies[task.label]
+        theirs = [f"{results[task.label][1]:.4f}" for results in published.values()]
+        shown.add_row(task.label, f"{accuracy:.4f}", f"{task.centered(accuracy):.4f}", *theirs)
+    if (mean := core(tasks, accuracies)) is not None and len(tasks) > 1:
+        shown.add_row("CORE", "", f"{mean:.4f}", *(f"{results['CORE'][1]:.4f}" for results in published.values()))
+    return shown
 
 
 def _line(label: str, accuracy: str, centered: str) -> str:

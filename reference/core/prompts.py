@@ -11,10 +11,13 @@ SHOTS_SEED = 1234  # plus the number of the question: which examples stand befor
 
 
 def ordered_items(task: CoreTask, at_most: int = 0) -> list[Item]:
-    """The task's examples in the order of evaluation, the first `at_most` of them; 0 and less mean all."""
+    """The task's examples in the order of evaluation, of which the first are asked and all may be shots.
+
+    at_most: so many are kept, or as many more as the shots need; 0 and less mean all.
+    """
     items = task.items()
     Random(ORDER_SEED).shuffle(items)
-    return items[:at_most] if at_most > 0 else items
+    return items[: max(at_most, task.shots + 1)] if at_most > 0 else items
 
 
 def shots_of(items: list[Item], number: int, count: int) -> list[Item]:
