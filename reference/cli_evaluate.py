@@ -173,22 +173,23 @@ def base_eval(
 ) -> None:
     """CORE: 22 tasks that ask a model to continue text; beside it GPT-2's published figures."""
     from reference.checkpoint import latest_checkpoint
-    from reference.core.evaluation import accuracies_of, chosen_tasks, core, subject_of, table, write_results
+    from reference.core.bundle import read_bundle
+    from reference.core.evaluation import accuracies_of, chosen, core, subject_of, table, write_results
     from reference.data.hub import data_root
 
     if other is not None:
         from reference.core.transformers_model import load_subject
 
         bundle, console = (root or data_root()) / "eval_bundle", Console(highlight=False)
-        tasks = chosen_tasks(bundle, only)
-        accuracies = accuracies_of(load_subject(other, device), tasks, max_per_task, console)
+        tasks = read_bundle(bundle)
+        accuracies = accuracies_of(load_subject(other, device), chosen(tasks, only), max_per_task, console)
         console.print(table(tasks, accuracies, bundle))
         return
     with examined(parts, tag, stage, device) as (run, stage, examination):
         bundle = root_of(run, root) / "eval_bundle"
-        tasks = chosen_tasks(bundle, only)
-        console, world = examination.console, examination.world
-        accuracies = accuracies_of(subject_of(examination.engine), tasks, max_per_task, console, world)
+        tasks = read_bundle(bundle)
+        subject, console, world = subject_of(examination.engine), examination.console, examination.world
+        accuracies = accuracies_of(subject, chosen(tasks, only), max_per_task, console, world)
         console.print(table(tasks, accuracies, bundle))
         if world.is_main:
             checkpoint = latest_checkpoint(run.stage_dir(stage))
@@ -196,7 +197,7 @@ def base_eval(
             file = run.path / "base_eval" / f"{stage}_model_{step}.csv"
             write_results(file, tasks, accuracies)
             say(console, str(file))
-        keep(run, examination, stage, core=core(tasks, accuracies) if not only else None, core_tasks=accuracies)
+        keep(run, examination, stage, core=core(tasks, accuracies), core_tasks=accuracies)
 
 
 @click.command(name="chat-eval")

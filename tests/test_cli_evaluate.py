@@ -90,7 +90,8 @@ def test_base_eval(run: Run, data_dir: Path, capsys: pytest.CaptureFixture[str])
     file = run.path / "base_eval" / "base_model_000007.csv"
     results = read_results(file)
     assert str(file.relative_to(Path.cwd())) in said
-    assert set(labels) <= results.keys()
+    assert results.keys() == set(labels)
+    assert "CORE" not in said
     kept = evaluations(run)["base"]
     assert kept["core"] is None
     assert kept["core_tasks"] == {label: pytest.approx(results[label][0], abs=1e-6) for label in kept["core_tasks"]}

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from reference.core.bundle import CoreTask, fetch_bundle, read_bundle
-from reference.core.evaluation import Subject, answers, core, read_results, write_results
+from reference.core.evaluation import Subject, answers, chosen, core, read_results, write_results
 from reference.core.prompts import ordered_items, prompts, shots_of
 from reference.core.scorers import Reader, Reading, is_right, read, reader_of, reader_of_transformers
 from reference.core.spans import Span, shared_prefix, spans
@@ -393,6 +393,10 @@ def test_core_needs_every_task(tmp_path: Path) -> None:
     write_results(tmp_path / "some.csv", tasks, {MC: 1.0})
     assert read_results(tmp_path / "some.csv") == {MC: (1.0, 1.0)}
     (tmp_path / "some.csv").write_text("Task\nnonsense")
+    assert chosen(tasks, []) == tasks
+    assert chosen(tasks, [SCHEMA]) == tasks[1:]
+    with pytest.raises(UserError, match=r"no task 'copa'; there are multiple_choice, schema\."):
+        chosen(tasks, [SCHEMA, "copa"])
     with pytest.raises(UserError, match="no table of results"):
         read_results(tmp_path / "some.csv")
 

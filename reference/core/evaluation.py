@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from reference.checkpoint import write_atomically
-from reference.core.bundle import CoreTask, read_bundle
+from reference.core.bundle import CoreTask
 from reference.core.prompts import ordered_items, prompts, shots_of
 from reference.core.scorers import BATCH_TOKENS, Reader, is_right, read, reader_of
 from reference.core.spans import spans
@@ -75,13 +75,10 @@ def subject_of(engine: Engine) -> Subject:
     return Subject(reader_of(model), tokenizer.encode, tokenizer.special["bos"], device=model.device)
 
 
-def chosen_tasks(bundle: Path, labels: Sequence[str] = ()) -> list[CoreTask]:
-    """Those of a bundle, or the ones of these labels."""
-    tasks = read_bundle(bundle)
-    if unknown := set(labels) - {task.label for task in tasks}:
-        raise UserError(
-            f"There is no task {unknown.pop()!r} in {bundle}; there are {', '.join(t.label for t in tasks)}."
-        )
+def chosen(tasks: Sequence[CoreTask], labels: Sequence[str]) -> list[CoreTask]:
+    """The tasks of these labels, or all if there are none."""
+    if unknown := sorted(set(labels) - {task.label for task in tasks}):
+        raise UserError(f"There is no task {unknown[0]!r}; there are {', '.join(task.label for task in tasks)}.")
     return [task for task in tasks if not labels or task.label in labels]
 
 
@@ -138,10 +135,11 @@ def table(tasks: Sequence[CoreTask], accuracies: dict[str, float], bundle: Path)
     published = {size: read_results(file) for size, file in files.items() if file.exists()}
     shown = Table("task", "accuracy", "centered", *published, box=None)
     for task in tasks:
-        accuracy = accuracies[task.label]
+        if (accuracy := accuracies.get(task.label)) is None:
+            continue
         theirs = [f"{results[task.label][1]:.4f}" for results in published.values()]
         shown.add_row(task.label, f"{accuracy:.4f}", f"{task.centered(accuracy):.4f}", *theirs)
-    if (mean := core(tasks, accuracies)) is not None and len(tasks) > 1:
+    if (mean := core(tasks, accuracies)) is not None:
         shown.add_row("CORE", "", f"{mean:.4f}", *(f"{results['CORE'][1]:.4f}" for results in published.values()))
     return shown
 
