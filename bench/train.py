@@ -49,7 +49,8 @@ class Transformers:
     """Its copy of `start` with torch.optim's Muon and AdamW, set as ours; bfloat16 means autocast."""
 
     def __init__(self, start: GPT, dtype: torch.dtype, attention: str) -> None:
-        self.model, self.dtype = transformers_model(start, attention), dtype
+        self.model, self.dtype = transformers_model(start, attention).to(start.device), dtype
+        self.forward = self.model
         rates, width = Rates(), (start.config.n_embd / 768) ** -0.5
         adamw = [
             {"params": self.model.model.embed_tokens.parameters(), "lr": rates.embedding * width},
@@ -69,8 +70,8 @@ class Transformers:
         ]
 
     def step(self, ids: Tensor, targets: Tensor) -> float:
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.dtype is torch.bfloat16):
-            logits = self.model(ids, use_cache=False).logits
+        with torch.autocast(ids.device.type, torch.bfloat16, enabled=self.dtype is torch.bfloat16):
+            logits = self.forward(ids, use_cache=False).logits
         loss = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
         loss.backward()
         for optimizer in self.optimizers:

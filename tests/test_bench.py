@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import itertools
+import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench import decode, train
+from bench import decode, gpu, train
 from bench._peer import ATTENTIONS, random_model, transformers_model
 from bench._rounds import Ratio, conclusion, fastest, medians, play, ratio
 from reference.engine import Engine
 from reference.errors import UserError
 from reference.model import GPT, GPTConfig
 from reference.parts import Parts
+from reference.presets import at_scale
 from reference.sizes import flops_per_token
 from reference.tokenizer import Tokenizer
 
@@ -225,6 +228,45 @@ def test_the_fastest_configuration_is_kept() -> None:
     for names in (list(sizes), list(reversed(sizes))):
         name, turn = fastest("ours", {name: lambda name=name: lambda: sizes[name] for name in names})  # type: ignore[misc]
         assert (name, turn()) == ("fast", sizes["fast"])
+
+
+def test_the_gpu_benchmark_on_a_cpu(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The whole path runs: the same work on both sides, every part of a step has its time, and the figures agree."""
+    file = tmp_path / "gpu.json"
+    size = ["--depth", "2", "--rows", "2", "--sequence-len", "64", "--vocab-size", "320"]
+    gpu.main(["--device", "cpu", *size, "--steps", "2", "--json", str(file)])
+    result = json.loads(file.read_text())
+    ours = result["ours"]
+    assert ours["tokens_per_second"] == pytest.approx(2 * 64 / ours["seconds"])
+    config = replace(at_scale(2), sequence_len=64, vocab_size=320).model_config(320)
+    assert ours["mfu"] == pytest.approx(ours["tokens_per_second"] * flops_per_token(config) / 989e12)
+    assert set(result["time"]) == set(gpu.ROWS)
+    assert all(result["time"][name] > 0 for name in gpu.ROWS if name != "idle")
+    assert result["peer"]["tokens_per_second"] > 0
+    printed = capsys.readouterr().out
+    assert "ours / transformers: " in printed
+    assert all(name in printed for name in gpu.ROWS)
+
+
+def test_the_phases_are_a_step() -> None:
+    """The parts that are timed one by one make the very update of the step that is timed as a whole."""
+    config = replace(at_scale(1), sequence_len=16, vocab_size=320).model_config(320)
+    batch = gpu.random_batch(config, 2, torch.device("cpu"))
+    whole, parts = (gpu.Ours(config, torch.device("cpu"), compiles=False) for _ in range(2))
+    whole.step(batch)
+    for phase in parts.phases(batch).values():
+        phase()
+    for name, weight in parts.model.named_parameters():
+        torch.testing.assert_close(weight, whole.model.get_parameter(name))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu(capsys: pytest.CaptureFixture[str]) -> None:
+    """One sentence says that there is nothing to measure."""
+    with pytest.raises(SystemExit) as ended:
+        gpu.main([])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("There is no CUDA GPU here, so there is nothing to measure; ")
 
 
 @pytest.mark.parametrize("name", ["train", "decode"])

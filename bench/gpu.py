@@ -1,0 +1,253 @@
+"""python -m bench.gpu: our training step at scale on one GPU, where its time goes, and transformers' beside it.
+
+MFU is model FLOPs, 6 (N - N_wte) + 12 L H D T a token, over 989 TFLOP/s, the dense bfloat16 peak of an H100 or H200.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
+
+from bench._peer import ATTENTIONS, random_model
+from bench._rounds import say
+from bench.train import Transformers
+from reference.checkpoint import write_atomically
+from reference.compiled import compiled_trunk
+from reference.compute import allow_tensor_cores, compute_device, describe_machine, peak_rss_gib
+from reference.errors import UserError
+from reference.loss import linear_cross_entropy
+from reference.memory import MOST_ROWS, training_bytes
+from reference.model import GPT, GPTConfig
+from reference.optim import MuonAdamW, Rates
+from reference.parts import Parts
+from reference.presets import at_scale
+from reference.sizes import flops_per_token, mfu, parameters
+
+WARM_STEPS = 4
+# Kernels by what their names hold, on a GPU (cuBLAS, CUTLASS, cuDNN, flash attention) and, for ATen's names, on a CPU.
+KINDS = {
+    "attention": re.compile(r"flash|fmha|attention|sdpa|softmax", re.IGNORECASE),
+    "matmul": re.compile(r"gemm|nvjet|cutlass|xmma|cublas|aten::(add|baddb|b)?mm\b", re.IGNORECASE),
+}
+ROWS = ("matmul", "attention", "other kernels of the blocks", "loss, its products included", "optimizer", "idle")
+Batch = tuple[Tensor, Tensor]
+
+
+class Ours:
+    """A model of `config` with MuonAdamW, its blocks compiled where `compiles`."""
+
+    def __init__(self, config: GPTConfig, device: torch.device, compiles: bool) -> None:
+        self.model = random_model(config).to(device)
+        self.model.activation_dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+        if compiles:
+            self.model.trunk = compiled_trunk(self.model, {})
+        self.optimizer = MuonAdamW(self.model, Parts(), Rates())
+
+    def step(self, batch: Batch) -> Tensor:
+        loss = self.model.loss(*batch)
+        loss.backward()
+        self.optimizer.step(1.0)
+        return loss.detach()
+
+    def phases(self, batch: Batch) -> dict[str, Callable[[], Any]]:
+        """The same step in three parts, to be called in this order."""
+        held: dict[str, Tensor] = {}
+
+        def forward() -> None:
+            held["x"] = self.model.trunk(batch[0])
+            held["leaf"] = held["x"].detach().requires_grad_()
+
+        def loss() -> None:
+            weight = self.model.lm_head.weight[: self.model.config.vocab_size]
+            linear_cross_entropy(held["leaf"].flatten(0, 1), weight, batch[1].flatten()).backward()
+
+        def backward() -> None:
+            held["x"].backward(held["leaf"].grad)
+
+        return {"forward": forward, "loss": loss, "backward": backward, "optimizer": lambda: self.optimizer.step(1.0)}
+
+
+class Compiled:
+    """transformers' model with the weights of `start`, compiled, with torch.optim.Muon and AdamW."""
+
+    def __init__(self, start: GPT, compiles: bool) -> None:
+        dtype = torch.bfloat16 if start.device.type == "cuda" else torch.float32
+        self.stepper = Transformers(start, dtype, ATTENTIONS[0])
+        if compiles:
+            self.stepper.forward = torch.compile(self.stepper.model, dynamic=False)
+
+    def step(self, batch: Batch) -> float:
+        return self.stepper.step(*batch)
+
+
+def random_batch(config: GPTConfig, rows: int, device: torch.device) -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randint(config.vocab_size, (rows, config.sequence_len + 1), generator=generator).to(device)
+    return tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()
+
+
+def seconds_per_step(step: Callable[[Batch], Any], batch: Batch, steps: int) -> float:
+    """After WARM_STEPS, which compile; the device is waited for before and after, not in between."""
+    for _ in range(WARM_STEPS):
+        step(batch)
+    wait(batch[0].device)
+    began = time.perf_counter()
+    for _ in range(steps):
+        step(batch)
+    wait(batch[0].device)
+    return (time.perf_counter() - began) / steps
+
+
+def wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def kernel_seconds(work: Callable[[], Any], device: torch.device) -> dict[str, float]:
+    """How long each kernel (on a CPU: each operation by itself) of `work` was busy, by name."""
+    on_gpu = device.type == "cuda"
+    with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]) as profiler:
+        work()
+        wait(device)
+    events = profiler.key_averages()
+    times = {event.key: event.self_device_time_total if on_gpu else event.self_cpu_time_total for event in events}
+    return {name: microseconds / 1e6 for name, microseconds in times.items() if microseconds}
+
+
+def where_time_goes(ours: Ours, batch: Batch, step_seconds: float) -> dict[str, float]:
+    """Seconds of a step by ROWS. Idle is what no kernel accounts for."""
+    device = batch[0].device
+    busy = {name: kernel_seconds(phase, device) for name, phase in ours.phases(batch).items()}
+    blocks = {**busy["forward"]}
+    for name, seconds in busy["backward"].items():
+        blocks[name] = blocks.get(name, 0.0) + seconds
+    found = dict.fromkeys(ROWS, 0.0)
+    for name, seconds in blocks.items():
+        found[next((kind for kind, words in KINDS.items() if words.search(name)), ROWS[2])] += seconds
+    found[ROWS[3]], found[ROWS[4]] = sum(busy["loss"].values()), sum(busy["optimizer"].values())
+    found["idle"] = max(0.0, step_seconds - sum(found.values()))
+    return found
+
+
+def peak_gib(device: torch.device) -> float:
+    return torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else peak_rss_gib()
+
+
+def measure(depth: int, rows: int, steps: int, device: torch.device, settings: dict[str, int]) -> dict[str, Any]:
+    """Print and return what the module says.
+
+    Args:
+        depth: of the preset.
+        rows: of sequence_len tokens a step.
+        steps: timed.
+        device: where.
+        settings: vocab_size and sequence_len, if others than the preset's.
+    """
+    preset = replace(at_scale(depth), **settings)
+    config, compiles = preset.model_config(preset.vocab_size), device.type == "cuda"
+    allow_tensor_cores()
+    batch = random_batch(config, rows, device)
+    tokens = batch[0].numel()
+    size = f"{parameters(config):,} parameters, {flops_per_token(config):.3e} FLOPs a token"
+    say(f"depth {depth}: {size}, {tokens:,} tokens a step")
+    ours = Ours(config, device, compiles)
+    first = float(ours.step(batch))
+    seconds = seconds_per_step(ours.step, batch, steps)
+    result = {"depth": depth, "rows": rows, "ours": _speed(config, tokens, seconds, peak_gib(device))}
+    say(f"ours: {_words(result['ours'])}; estimated for the plan: {training_bytes(config, rows) / 2**30:.0f} GiB")
+    result["time"] = where_time_goes(ours, batch, seconds)
+    for name, part in result["time"].items():
+        say(f"  {name:<30}{1000 * part:>9.1f} ms{part / seconds:>8.1%}")
+    del ours
+    result["peer"] = measure_peer(config, batch, steps, first, compiles)
+    if result["peer"]:
+        ratio = result["ours"]["tokens_per_second"] / result["peer"]["tokens_per_second"]
+        say(f"ours / transformers: {ratio:.2f}")
+    return result
+
+
+def measure_peer(config: GPTConfig, batch: Batch, steps: int, first: float, compiles: bool) -> dict[str, float]:
+    """The peer's speed, at half the rows, and half of that, until it fits; {} if one row does not."""
+    device, rows = batch[0].device, len(batch[0])
+    while rows:
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats(device)
+        part = batch[0][:rows], batch[1][:rows]
+        try:
+            peer = Compiled(random_model(config).to(device), compiles)
+            loss = peer.step(part)
+            if rows == len(batch[0]) and abs(loss - first) > 0.05:
+                raise UserError(f"Our loss is {first:.4f} and transformers' {loss:.4f}: that is not the same work.")
+            seconds = seconds_per_step(peer.step, part, steps)
+        except torch.OutOfMemoryError:
+            say(f"transformers: {rows} rows do not fit")
+            rows //= 2
+            continue
+        found = _speed(config, part[0].numel(), seconds, peak_gib(device))
+        say(f"transformers, {rows} rows, torch.optim.Muon: {_words(found)}")
+        return found
+    return {}
+
+
+def _speed(config: GPTConfig, tokens: int, seconds: float, gib: float) -> dict[str, float]:
+    rate = tokens / seconds
+    return {"seconds": seconds, "tokens_per_second": rate, "mfu": mfu(config, rate, 1), "peak_gib": gib}
+
+
+def _words(speed: dict[str, float]) -> str:
+    return (
+        f"{1000 * speed['seconds']:.0f} ms a step, {speed['tokens_per_second']:,.0f} tokens/s, "
+        f"{speed['mfu']:.1%} MFU, at most {speed['peak_gib']:.1f} GiB"
+    )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Measure our training step on one GPU, beside transformers'.")
+    parser.add_argument("--depth", type=int, default=20)
+    parser.add_argument("--rows", type=int, default=MOST_ROWS, help="rows a step")
+    parser.add_argument("--sequence-len", type=int, default=2048)
+    parser.add_argument("--vocab-size", type=int, default=65_536)
+    parser.add_argument("--steps", type=int, default=20, help="timed steps")
+    parser.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto", help="cpu: to try it out")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    options = parser.parse_args(arguments)
+    try:
+        if options.device == "auto" and not torch.cuda.is_available():
+            raise UserError(
+                "There is no CUDA GPU here, so there is nothing to measure; --device cpu --depth 2 --rows 2 "
+                "--sequence-len 64 --vocab-size 1024 tries the benchmark itself."
+            )
+        device = compute_device("cpu" if options.device == "cpu" else "cuda")
+        machine = describe_machine(device)
+        say("{device}, torch {torch}, {cpu}, {system}".format(**machine))
+        settings = {"sequence_len": options.sequence_len, "vocab_size": options.vocab_size}
+        result = measure(options.depth, options.rows, options.steps, device, settings)
+        if options.json:
+            write_atomically(options.json, (json.dumps({"machine": machine, **result}, indent=2) + "\n").encode())
+    except torch.OutOfMemoryError:
+        _leave(f"The GPU's memory is full at {options.rows} rows; halve them: --rows {options.rows // 2}.", 2)
+    except UserError as error:
+        _leave(str(error), 2)
+    except KeyboardInterrupt:
+        _leave("Stopped before everything was measured.", 130)
+
+
+def _leave(message: str, status: int) -> None:
+    print(message, file=sys.stderr)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()
