@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import main as torchrun
 
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // _processes(arguments))))
+    os.environ.setdefault("OMP_NUM_THREADS", str(cores_each(arguments, os.cpu_count() or 1)))
     try:
         torchrun(arguments)
     except ChildFailedError as error:
@@ -48,14 +48,14 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _processes(arguments: list[str]) -> int:
-    """How many there are on this machine, for its cores to be divided; 1 where the arguments do not say."""
+def cores_each(arguments: list[str], cores: int) -> int:
+    """How many of a machine's cores each process has that torchrun's `arguments` ask for there."""
     for i, argument in enumerate(arguments):
         name, _, value = argument.replace("_", "-").partition("=")
         if name == "--nproc-per-node":
             value = value or "".join(arguments[i + 1 : i + 2])
-            return int(value) if value.isdigit() else 1
-    return 1
+            return max(1, cores // int(value)) if value.isdigit() and int(value) else cores
+    return cores
 
 
 def _explain(failures: dict[int, ProcessFailure]) -> int:
@@ -66,7 +66,7 @@ def _explain(failures: dict[int, ProcessFailure]) -> int:
         (told or by_itself or failures).items(), key=lambda item: (item[1].exitcode > 0, item[1].timestamp)
     )
     if told:
-        if rank != 0:
+        if 0 not in told:  # which has said so itself
             print(f"[rank {rank}] {first.message}", file=sys.stderr)
         return first.exitcode
     killed = first.exitcode < 0
