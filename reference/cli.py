@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,7 +11,7 @@ from rich.console import Console
 from reference import cli_data, cli_evaluate
 from reference.cli_train import STAGE_COMMANDS, generate_data, pairs, plan, tok_train
 from reference.errors import UserError
-from reference.torchrun import tell
+from reference.torchrun import leave, tell
 
 RUNS = Path("runs")
 
@@ -37,7 +36,7 @@ class _Group(click.Group):
 
 def _leave(message: str, status: int, is_cause: bool = True) -> NoReturn:
     tell(message, is_cause)
-    sys.exit(status)
+    leave(status)
 
 
 def console() -> Console:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from reference.errors import UserError
+from reference.trackers import TRACKERS
 
 RUNS = Path("runs")
 SEED = click.IntRange(0, 2**32 - 1)
@@ -54,6 +55,13 @@ def training_options(command: Callable) -> Callable:
             metavar="M",
             help="Minutes between checkpoints; 0 or less: only one, at the end or on Ctrl-C.",
         ),
+        click.option(
+            "--track",
+            default="off",
+            show_default=True,
+            type=click.Choice(TRACKERS),
+            help="Send what is logged there too.",
+        ),
         click.option("--again", is_flag=True, help="Do this stage, and all after it, from its start."),
     ]
     for option in reversed(options):
@@ -61,7 +69,9 @@ def training_options(command: Callable) -> Callable:
     return command
 
 
-def train_one(parts: Any, stage: str, order: Any, device: str, device_batch: int, checkpoint_minutes: float) -> None:
+def train_one(
+    parts: Any, stage: str, order: Any, device: str, device_batch: int, checkpoint_minutes: float, track: str
+) -> None:
     """Train one stage in however many processes torchrun has started."""
     from rich.console import Console
 
@@ -69,17 +79,17 @@ def train_one(parts: Any, stage: str, order: Any, device: str, device_batch: int
     from reference.parts import Parts
     from reference.pipeline import make_run
     from reference.stages.training import Interrupted
-    from reference.torchrun import tell
+    from reference.torchrun import leave, tell
 
     seconds = checkpoint_minutes * 60 if checkpoint_minutes > 0 else float("inf")
     try:
         with joined_world(device) as world:
             console = Console(highlight=False, quiet=not world.is_main)
             rows = device_batch if device_batch > 0 else None
-            make_run(order, parts or Parts(), console, device, seconds, world, rows)
+            make_run(order, parts or Parts(), console, device, seconds, world, rows, track)
     except Interrupted as stop:
         tell(str(stop))
-        raise SystemExit(130) from None
+        leave(130)
 
 
 @click.command(name="tok-train")

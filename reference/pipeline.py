@@ -37,6 +37,7 @@ from reference.shipped import fits, install
 from reference.stages import base, chat, rl, scaled_chat, scaled_rl, scaled_tokenizer, tokenizer
 from reference.stages.session import Ledger, Session
 from reference.stages.training import Interrupted
+from reference.trackers import tracker
 
 TRAIN: dict[str, Callable[[Session], None]] = {
     "tokenizer": lambda session: _of(session, tokenizer.train_stage, scaled_tokenizer.train_stage),
@@ -78,6 +79,7 @@ def make_run(
     checkpoint_seconds: float = 20.0,
     world: World = ALONE,
     device_rows: int | None = None,
+    track: str = "off",
 ) -> Run:
     """Train every stage that is not complete, and write the report.
 
@@ -89,12 +91,13 @@ def make_run(
         checkpoint_seconds: a checkpoint is written when the last one is so old, and at the end of a stage.
         world: the processes that make it together.
         device_rows: rows that a device trains on at a time; None: as many as fit.
+        track: one of trackers.TRACKERS.
 
     Raises:
         UserError: the order cannot be carried out.
         Interrupted: on Ctrl-C; the same order, without its `start`, goes on from there.
     """
-    with open_session(order, parts, console, device, checkpoint_seconds, world, device_rows) as session:
+    with open_session(order, parts, console, device, checkpoint_seconds, world, device_rows, track) as session:
         run = session.run
         if order.only is not None:
             _check_complete(run, order.only)
@@ -117,6 +120,7 @@ def open_session(
     checkpoint_seconds: float = 20.0,
     world: World = ALONE,
     device_rows: int | None = None,
+    track: str = "off",
 ) -> Iterator[Session]:
     """Work on a run, which is made if there is none; arguments and errors are those of `make_run`."""
     place = compute_device(device if world.size == 1 else world.device)
@@ -146,6 +150,7 @@ def open_session(
             world,
             device_rows,
             compiles=place.type == "cuda" and all(code[part]["whose"] == "reference" for part in IN_BLOCKS),
+            tracker=tracker(track, run.path, world.is_main),
         )
         with _memory_suffices(session):
             yield session

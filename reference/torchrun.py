@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
@@ -29,6 +29,15 @@ def tell(message: str, is_cause: bool = True) -> None:
     file = os.environ.get("TORCHELASTIC_ERROR_FILE")
     if file and is_cause:
         Path(file).write_text(json.dumps({"message": message, "timestamp": int(time.time())}))
+
+
+def leave(status: int) -> NoReturn:
+    """End this process after a failure: at once if it is one of several, for threads that wait for others abort."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def main(arguments: list[str]) -> int:

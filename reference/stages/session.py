@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from reference.parts import Parts
 from reference.presets import Preset
 from reference.run import Run
 from reference.tokenizer import Tokenizer
+from reference.trackers import Off, Tracker
 
 
 class Ledger:
@@ -81,6 +82,7 @@ class Session:
         world: the processes that work on it together.
         device_rows: rows that a device takes at a time; None: as many as fit into its memory.
         compiles: whether the model's blocks are compiled for training.
+        tracker: where what is logged goes besides metrics.jsonl.
     """
 
     run: Run
@@ -95,6 +97,7 @@ class Session:
     world: World = ALONE
     device_rows: int | None = None
     compiles: bool = False
+    tracker: Tracker = field(default_factory=Off)
 
     @property
     def seed(self) -> int:

@@ -86,6 +86,7 @@ def train(session: Session, model: GPT, optimizer: MuonAdamW, plan: Plan) -> Non
                 optimizer.step(plan.lr_scale(step), plan.momentum(step))
             shown = {"lr_scale": plan.lr_scale(step)} | _speed(session, model, facts, time.monotonic() - begun)
             run.log(plan.stage, step, **facts, **shown)
+            session.tracker.log(plan.stage, step, facts | shown)
             step += 1
             bar.update(step, loss=facts.get("loss"), reward=facts.get("reward"), **shown)
             due = world.is_main and time.monotonic() - saved >= session.checkpoint_seconds
