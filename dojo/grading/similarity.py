@@ -54,7 +54,7 @@ class Likeness:
 
 
 def likenesses(sources: Path, names: Sequence[str], katas: Sequence[Kata]) -> tuple[list[Likeness], list[str]]:
-    """All pairs that are worth a look, the most alike first, and the files that could not be compared.
+    """Pairs that are worth a look, the most unusual first, and the files that could not be compared.
 
     Args:
         sources: holds a folder for each name with the solution files in it.
@@ -69,7 +69,8 @@ def likenesses(sources: Path, names: Sequence[str], katas: Sequence[Kata]) -> tu
         known = {name: marked for name, marked in zip(files, marks, strict=True) if marked is not None}
         left_out += [f"{name}, {kata.name}" for name in files if name not in known]
         found += compare(kata.name, known, stub)
-    return sorted(found, key=lambda like: (-like.similarity, like.usual, like.kata, like.one, like.other)), left_out
+    found.sort(key=lambda like: (like.usual - like.similarity, -like.similarity, like.kata, like.one, like.other))
+    return found, left_out
 
 
 def compare(kata: str, known: Mapping[str, set[int]], stub: set[int]) -> list[Likeness]:

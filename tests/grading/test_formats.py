@@ -286,7 +286,7 @@ def test_summary() -> None:
     assert summary["percent"]["median"] == 50.0
     assert summary["histogram"] == [1, 0, 0, 0, 0, 1, 0, 0, 0, 1]
     (missed,) = summary["missed"]
-    assert (missed["test"], missed["submissions"]) == ("test_b[<&>]", 2)
+    assert (missed["test"], missed["submissions"]) == ("test_b", 2)
     (mistake,) = summary["mistakes"]
     assert (mistake["kata"], mistake["mistake"], mistake["submissions"]) == ("rope", "neighbors", 2)
     assert summary["katas"]["03 rope"]["passed"] == 1

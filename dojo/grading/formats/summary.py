@@ -84,9 +84,11 @@ def _count(
         count.seconds.append(kata.seconds)
     begun = kata.earned > 0  # of what is not begun every test fails, which says nothing about the test
     missed.update(
-        (kata.name, test.name, first_line(test.sentence))
-        for test in kata.tests
-        if begun and test.status is Status.FAILED and not test.stretch
+        {
+            (kata.name, test.name.partition("[")[0], first_line(test.sentence))
+            for test in kata.tests
+            if begun and test.status is Status.FAILED and not test.stretch
+        }
     )
     mistakes.update({(kata.name, test.mistakes[0]) for test in kata.tests if test.mistakes})
 
