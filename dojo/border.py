@@ -12,6 +12,10 @@ from dojo.wire import WireError
 
 DEEPEST = 20  # lists within lists
 LONGEST_INT = 4096  # bits; Python refuses to print much longer ones
+DTYPES = {
+    f"torch.{name}"
+    for name in "bool uint8 int8 int16 int32 int64 float16 bfloat16 float32 float64 complex64 complex128".split()
+}
 LONGEST_TEXT = 4000  # characters of a line of a traceback, or of a sentence
 
 
@@ -75,6 +79,8 @@ def _torch_thing(value: Any) -> bool:
 
 def _own_memory(tensor: Any) -> None:
     """A tensor that claims a large shape on little memory would fill the memory of whoever computes with it."""
+    if str(tensor.dtype) not in DTYPES:
+        raise WireError(f"nobody has asked for a tensor of dtype {tensor.dtype}")
     if tensor.requires_grad:
         raise WireError("a tensor claims to be part of a graph")
     if tensor.device.type == "meta":

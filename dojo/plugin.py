@@ -16,7 +16,7 @@ from dojo.apart import Worker, student_sandbox
 from dojo.contract import executor_of
 from dojo.curriculum import KATAS, Kata, kata_of
 from dojo.failure import Failure, failure_of, sentence_of
-from dojo.loading import LoadError, load_kata
+from dojo.loading import LoadError, load_kata, said
 from dojo.progress import record_run
 from dojo.shown import shortened
 from dojo.student import Student
@@ -54,7 +54,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[FAILURES], config.stash[PASSED], config.stash[TOLD_HERE] = {}, {}, False
     config.stash.setdefault(LIMITS, Limits())
     config.stash.setdefault(DIAGNOSES, 1)
-    config.stash[SANDBOX] = student_sandbox() if config.getoption("--apart") else None
+    if SANDBOX not in config.stash:
+        config.stash[SANDBOX] = student_sandbox() if config.getoption("--apart") else None
+        if sandbox := config.stash[SANDBOX]:
+            config.add_cleanup(sandbox.close)
     if config.args and all(kata_of(Path(argument.partition("::")[0])) for argument in config.args):
         config.option.no_header = True
 
@@ -72,11 +75,6 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         config.option.tbstyle = "no"
         if reporter := config.pluginmanager.get_plugin("terminalreporter"):
             reporter.reportchars = ""
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    if sandbox := config.stash[SANDBOX]:
-        sandbox.close()
 
 
 def _kata_or_none(item: Any) -> Kata | None:
@@ -174,7 +172,10 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Any:
     told = sum(not other.unwritten for other in earlier)
     student = item.stash.get(STUDENT, None)
     seconds = DIAGNOSIS_SECONDS if told < config.stash[DIAGNOSES] else 0.0
-    failure = failure_of(kata, item.nodeid, sentence, call.excinfo.value, student, values, seconds)
+    try:
+        failure = failure_of(kata, item.nodeid, sentence, call.excinfo.value, student, values, seconds)
+    except Exception as error:  # the value that came is too odd to be shown, which is no reason to show nothing
+        failure = Failure(item.nodeid, sentence, lines=[f"what came cannot be shown: {said(error)}"])
     if report.capstdout.strip():
         failure.lines.append(f"your code printed: {shortened(report.capstdout.strip())}")
     if stretch and not failure.unwritten and not failure.load_error:

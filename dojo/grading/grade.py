@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import platform
@@ -17,26 +18,25 @@ from typing import Any
 from dojo.curriculum import Kata
 from dojo.grading.advisories import advisories
 from dojo.grading.points import points_of, table
-from dojo.grading.running import STRANGE, Run, run_tests
+from dojo.grading.running import STRANGE, Run, Tester
 from dojo.grading.schema import KataResult, Status, SubmissionResult, TestResult, together
 from dojo.loading import LoadError, source_of
-from reference.sandbox.limits import Limits
 
 LARGEST = 2**20  # bytes of a solution file
 
 
 def grade_kata(
-    kata: Kata, file: Path | None, *, hidden_seed: int | None = None, limits: Limits | None = None
+    kata: Kata, file: Path | None, *, hidden_seed: int | None = None, tester: Tester | None = None
 ) -> KataResult:
     """Grade one solution file.
 
     Args:
         file: the submission's, None where it has none.
         hidden_seed: from which unseen cases are drawn; None for the public ones only.
-        limits: for the code in one test.
+        tester: who runs the tests, where several submissions are graded one after the other.
     """
     files = {} if file is None else {kata.name: file}
-    return grade_submission("", files, [kata], hidden_seed=hidden_seed, limits=limits).katas[0]
+    return grade_submission("", files, [kata], hidden_seed=hidden_seed, tester=tester).katas[0]
 
 
 def grade_submission(
@@ -45,7 +45,7 @@ def grade_submission(
     katas: Sequence[Kata],
     *,
     hidden_seed: int | None = None,
-    limits: Limits | None = None,
+    tester: Tester | None = None,
 ) -> SubmissionResult:
     """Grade the files of a submission, each by the tests of its kata; nothing it does raises anything here.
 
@@ -55,9 +55,9 @@ def grade_submission(
     began, started = time.monotonic(), datetime.now(timezone.utc).isoformat(timespec="seconds")
     with tempfile.TemporaryDirectory(prefix="grading-") as folder:
         sources = {kata.name: _taken(files.get(kata.name), Path(folder) / kata.file.name) for kata in katas}
-        runs = run_tests(
-            [kata for kata in katas if not sources[kata.name].problem], Path(folder), hidden_seed, limits or Limits()
-        )
+        there = [kata for kata in katas if not sources[kata.name].problem]
+        with Tester() if tester is None else contextlib.nullcontext(tester) as runner:
+            runs = runner.run(there, Path(folder), hidden_seed)
     results = tuple(_result(kata, sources[kata.name], runs.katas.get(kata.name)) for kata in katas)
     seconds = round(time.monotonic() - began, 3)
     return SubmissionResult(name, results, runs.isolation, hidden_seed, versions(), started, seconds)

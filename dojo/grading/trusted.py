@@ -1,24 +1,31 @@
-"""Runs the tests of katas on a submission, in a trusted process, and reports as it goes.
+"""Runs the tests of katas on submissions, in trusted processes, and reports as it goes.
 
-python -m dojo.grading.trusted JSON writes lines of JSON to a file descriptor that its parent alone reads. The
-submission's code runs in the sandbox that the plugin starts, and reaches nothing here.
+python -m dojo.grading.trusted JSON reads orders, a line each, and writes lines of JSON to a file descriptor that its
+parent alone reads. It imports what takes long, starts the sandbox, and forks a process for every order, so that no
+submission finds anything that another has left. A submission's code runs in the sandbox only, and reaches nothing here.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
+import tempfile
 import textwrap
+import traceback
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
+from dojo.apart import student_sandbox
 from dojo.curriculum import ROOT, find_kata, kata_of
 from dojo.failure import Failure, sentence_of
 from dojo.plugin import DIAGNOSES, FAILURES, LIMITS, SANDBOX
 from reference.sandbox.limits import Limits
+from reference.sandbox.sandbox import Sandbox, SandboxError
+from reference.sandbox.walls import WALLS
 
 MOST_DIAGNOSES = 6  # failures per kata that are diagnosed
 OPTIONS = [
@@ -30,13 +37,15 @@ OPTIONS = [
 class Reporter:
     """A plugin of pytest that writes what comes of every test."""
 
-    def __init__(self, descriptor: int, limits: Limits) -> None:
-        self._stream, self._limits = os.fdopen(descriptor, "w", encoding="utf-8"), limits
+    def __init__(self, descriptor: int, limits: Limits, sandbox: Sandbox) -> None:
+        self._stream = os.fdopen(descriptor, "w", encoding="utf-8")
+        self._limits, self._sandbox = limits, sandbox
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
         config.addinivalue_line("markers", "timeout: of pytest-timeout, which is not used here; `Worker` counts")
         config.stash[LIMITS], config.stash[DIAGNOSES] = self._limits, MOST_DIAGNOSES
+        config.stash[SANDBOX] = self._sandbox
 
     def _say(self, kind: str, **what: Any) -> None:
         self._stream.write(json.dumps({"kind": kind, **what}) + "\n")
@@ -44,9 +53,7 @@ class Reporter:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        sandbox = session.config.stash[SANDBOX]
-        assert sandbox is not None
-        self._say("isolation", **asdict(sandbox.isolation))
+        self._say("isolation", **asdict(self._sandbox.isolation))
         for item in session.items:
             kata = kata_of(item.path)
             assert kata is not None
@@ -107,12 +114,44 @@ def _kata(nodeid: str) -> str:
 
 
 def main(given: str) -> None:
-    """`given`: {"descriptor", "folder", "seed", "limits", "katas"} as JSON."""
+    """`given`: the "descriptor" to write to, the "limits" of code in a test, the "walls" to try, by name, or null."""
     asked = json.loads(given)
-    unseen = [] if asked["seed"] is None else ["--hidden-seed", str(asked["seed"])]
-    tests = [str(kata.tests) for name in asked["katas"] if (kata := find_kata(name))]
-    reporter = Reporter(asked["descriptor"], Limits(**asked["limits"]))
-    pytest.main([*OPTIONS, "--impl", asked["folder"], *unseen, *tests], plugins=[reporter])
+    limits, walls = Limits(**asked["limits"]), {name: WALLS[name] for name in asked["walls"] or WALLS}
+    sandbox = student_sandbox(walls)
+    import torch  # noqa: F401 - while the sandbox starts, and not again in every process that is forked
+
+    for line in sys.stdin:
+        with contextlib.suppress(SandboxError):  # pytest will tell
+            assert sandbox.isolation  # waited for here, so that what is forked need not
+        with tempfile.TemporaryFile() as said:
+            child = os.fork()
+            if not child:
+                _obey(json.loads(line), said.fileno(), Reporter(asked["descriptor"], limits, sandbox))
+            _, status = os.waitpid(child, 0)
+            said.seek(0)
+            words = " ".join(said.read().decode(errors="replace").split()[-60:])
+        os.write(asked["descriptor"], json.dumps({"kind": "ended", "said": words}).encode() + b"\n")
+        if status:  # it may have ended in the middle of a word with the sandbox
+            sandbox.close()
+            sandbox = student_sandbox(walls)
+    sandbox.close()
+
+
+def _obey(order: dict[str, Any], said: int, reporter: Reporter) -> NoReturn:
+    """Run pytest, and end; what it prints goes to the file `said`."""
+    status = 1
+    try:
+        os.dup2(said, 1)
+        os.dup2(said, 2)
+        unseen = [] if order["seed"] is None else ["--hidden-seed", str(order["seed"])]
+        tests = [str(kata.tests) for name in order["katas"] if (kata := find_kata(name))]
+        pytest.main([*OPTIONS, "--impl", order["folder"], *unseen, *tests], plugins=[reporter])
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        os._exit(status)
 
 
 if __name__ == "__main__":

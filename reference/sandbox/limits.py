@@ -18,7 +18,7 @@ class Limits:
     """
 
     cpu_seconds: float = 10.0
-    wall_seconds: float = 30.0
+    wall_seconds: float = 20.0
     memory: int = 2**30
     open_files: int = 64
     output: int = 16 * 2**10

@@ -238,6 +238,10 @@ class Process:
         self._dropped |= len(part) > self._room
         self._room -= min(len(part), self._room)
 
+    def speaks(self) -> bool:
+        """Whether there is something to read that nobody has read, or it has ended."""
+        return self._channel in self._ready(0)
+
     def output(self) -> str:
         """What it has printed since this was last asked."""
         for _ in range(64):  # one that prints without end is not listened to without end
