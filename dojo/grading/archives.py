@@ -210,11 +210,15 @@ def _read_zip(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int) -> b
 def _unpack_tar(file: IO[bytes], unpacked: Unpacked) -> None:
     bounded = _Bounded(_decompressed(file), 1 << 20, STREAM_BYTES)
     with tarfile.open(fileobj=cast(IO[bytes], bounded), mode="r:") as archive:
+        reached = 0
         for count, member in enumerate(archive):
             if count >= MEMBERS:
                 raise UnreadableError(
                     f"the archive holds more than {MEMBERS:,} files; hand in one without .venv and runs."
                 )
+            if archive.offset <= reached:  # where the next begins: a size below zero leads back
+                raise UnreadableError("the archive is damaged; make it anew.")
+            reached = archive.offset
             if not member.isdir():
                 unpacked.offer(member.name, member.size, _tar_kind(member), partial(_read_tar, archive, member))
         if bounded.last != bytes(tarfile.BLOCKSIZE):  # what stands behind the last member

@@ -96,13 +96,17 @@ def _bits(marks: set[int], places: Mapping[int, int]) -> int:
     return int.from_bytes(bits, "little")
 
 
-def fingerprints_of(files: Sequence[Path]) -> list[set[int] | None]:
-    """The fingerprints of files, found in processes that a source may end; None where there are none to be had."""
+def fingerprints_of(files: Sequence[Path], program: str = fingerprints.__file__) -> list[set[int] | None]:
+    """The fingerprints of files, found in processes that a source may end; None where there are none to be had.
+
+    Args:
+        program: a file that does what `fingerprints.main` does.
+    """
     found: list[set[int] | None] = []
     while len(found) < len(files):
         names = json.dumps([str(file.resolve()) for file in files[len(found) :]])
         done = subprocess.run(
-            [sys.executable, "-I", fingerprints.__file__],
+            [sys.executable, "-I", program],
             input=names.encode(),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

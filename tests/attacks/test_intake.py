@@ -77,6 +77,14 @@ def test_links_in_a_folder(at: str, target: str, tmp_path: Path) -> None:
     assert "symbolic link" in taken.reasons["rope"]
 
 
+def test_a_link_in_the_place_of_a_file(tmp_path: Path) -> None:
+    """a single file among others, as Canvas gives them, may not be a link either"""
+    (tmp_path / "annlee_1_101_rope.py").symlink_to("/etc/passwd")
+    taken = take(str(tmp_path / "annlee_1_101_rope.py"))
+    assert taken.sources == {}
+    assert "cannot be read" in taken.reasons["rope"]
+
+
 def test_links_in_archives(tmp_path: Path) -> None:
     """links of both kinds and devices are refused; a link cannot smuggle a later member out either"""
     secret = folder(tmp_path, {"secret.py": SECRET}) / "secret.py"
@@ -167,14 +175,16 @@ def test_a_list_of_gigabytes(tmp_path: Path) -> None:
         take(str(tmp_path / "b.zip"))
 
 
-def test_a_size_below_zero(tmp_path: Path) -> None:
-    """a member that leads back to itself does not keep the reader for ever"""
-    header = bytearray(member("x").tobuf())
-    header[124:136] = (-512).to_bytes(12, "big", signed=True)
+@pytest.mark.parametrize("size", [-512, -1024, -5120])
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.GNUTYPE_SPARSE, tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_size_below_zero(kind: bytes, size: int, tmp_path: Path) -> None:
+    """a member that leads back to itself does not keep the reader"""
+    header = bytearray(member("x", kind).tobuf())
+    header[124:136] = size.to_bytes(12, "big", signed=True)
     checksum = sum(header[:148]) + 8 * 32 + sum(header[156:512])
     header[148:156] = b"%06o\0 " % checksum
-    (tmp_path / "a.tar").write_bytes(bytes(header) + bytes(2048))
-    with pytest.raises(UnreadableError):
+    (tmp_path / "a.tar").write_bytes(member("y").tobuf() + bytes(header) + bytes(2048))
+    with pytest.raises(UnreadableError, match="damaged"):
         take(str(tmp_path / "a.tar"))
 
 

@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -273,6 +274,14 @@ def test_code_spans(text: str) -> None:
     """any text fits into a code span and a block"""
     assert text_outside_code(code(text)) == ""
     assert text_outside_code("\n".join(fenced(text))) == ""
+
+
+def test_code_spans_in_tables() -> None:
+    """a bar in a name does not end the cell"""
+    table = f"| a | b |\n|---|---|\n| {code('x|y')} | z |\n"
+    tokens = MarkdownIt("commonmark").enable("table").parse(table)
+    cells = [after.content for token, after in pairwise(tokens) if token.type == "td_open"]
+    assert cells == ["`x|y`", "z"]
 
 
 def test_summary() -> None:

@@ -139,6 +139,19 @@ def test_sources_that_hurt(tmp_path: Path) -> None:
     assert sum(marks is None for marks in found[0:-1:2]) >= 6
 
 
+def test_a_source_that_ends_the_process(tmp_path: Path) -> None:
+    """the file at which it ended is left out, and the next go to another process"""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import json, os, sys\nfor name in json.load(sys.stdin):\n"
+        "    if 'bad' in name: print('[1, ', end='', flush=True); os.abort()\n"
+        "    print([len(name)], flush=True)\n"
+    )
+    names = ["bad1", "good", "bad2", "bad3", "other", "bad4"]
+    found = fingerprints_of([Path("/") / name for name in names], str(program))
+    assert found == [None, {5}, None, None, {6}, None]
+
+
 def test_every_mention_is_no_verdict() -> None:
     """the phrase says that a person has to judge, and nothing calls anybody a cheat"""
     text = "".join((ROOT / "dojo" / "grading" / name).read_text() for name in ("similarity.py", "formats/summary.py"))
