@@ -45,13 +45,11 @@ STEERING = {
 SKIPPING = b"""
 import unittest
 
-def rms_norm(x, eps=1e-6):
-    raise unittest.SkipTest("not today")
-"""
-ENDING = b"""
 import _pytest.outcomes
 
 def rms_norm(x, eps=1e-6):
+    if x.dim() == 1:
+        raise unittest.SkipTest("not today")
     raise _pytest.outcomes.XFailed("as expected")
 """
 
@@ -60,7 +58,7 @@ def rms_norm(x, eps=1e-6):
 def graded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SubmissionResult]:
     """A class in which honest and dishonest stand side by side."""
     place = tmp_path_factory.mktemp("class")
-    sources = {"a-honest": ANSWER, "b-wrong": WRONG, "c-skipping": SKIPPING, "d-ending": ENDING, "e-honest": ANSWER}
+    sources = {"a-honest": ANSWER, "b-wrong": WRONG, "c-skipping": SKIPPING, "d-honest": ANSWER}
     for name, source in sources.items():
         along = {} if name == "a-honest" else STEERING
         folder(place / "class" / name, {"katas/rmsnorm/rmsnorm.py": source, **along})
@@ -74,7 +72,7 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SubmissionResu
 @pytest.mark.timeout(300)
 def test_the_honest_earn_everything(graded: dict[str, SubmissionResult]) -> None:
     """the worked answer earns all points, first or last, also where it brings along what others bring to cheat"""
-    first, last = graded["a-honest"], graded["e-honest"]
+    first, last = graded["a-honest"], graded["d-honest"]
     assert first.status is last.status is Status.PASSED
     assert first.earned == first.points == last.earned == last.points > 0
     assert first.notes == ()
@@ -92,10 +90,9 @@ def test_what_is_brought_along_decides_nothing(graded: dict[str, SubmissionResul
     assert any(note.startswith("also in it, neither read nor run: ") for note in wrong.notes)
 
 
-@pytest.mark.parametrize("name", ["c-skipping", "d-ending"])
-def test_only_a_pass_is_a_pass(name: str, graded: dict[str, SubmissionResult]) -> None:
+def test_only_a_pass_is_a_pass(graded: dict[str, SubmissionResult]) -> None:
     """a test that the code would have skipped, or fail as expected, is failed and earns nothing"""
-    result = graded[name]
+    result = graded["c-skipping"]
     assert result.status is Status.FAILED
     assert len(result.katas[0].tests) == len(graded["a-honest"].katas[0].tests)
     assert {test.status for test in result.katas[0].tests} == {Status.FAILED}
