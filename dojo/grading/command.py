@@ -81,7 +81,7 @@ def grade(order: Order, console: Console, command: Sequence[str] = COMMAND) -> i
     try:
         order.out.mkdir(parents=True, exist_ok=True)
         with _alone(order.out), tempfile.TemporaryDirectory(prefix="nanokata-class-") as unpacked, _ending_on_term():
-            submissions, passed_over = expand(order.submissions, order.katas, Path(unpacked))
+            submissions, passed_over = expand(order.submissions, order.katas, Path(unpacked), order.out)
             if passed_over:
                 say(console, f"Passed over, being neither folder nor archive: {', '.join(passed_over[:10])}")
             return _grade(order, submissions, _seed(order), console, command)

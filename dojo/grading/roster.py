@@ -1,8 +1,8 @@
 """Who has handed in what: the arguments of `grade`, expanded into submissions with names of their own.
 
 A folder that holds solutions is a submission. A folder of folders and archives is a class, as GitHub Classroom,
-Gradescope and Moodle lay one out; so are single files that carry their owners' names, as Canvas gives them.
-An archive or bare repository named on the command line may hold a class too, if it is an archive.
+Gradescope and Moodle lay one out; so are single files that carry their owners' names, as Canvas gives them, and an
+archive of either.
 """
 
 from __future__ import annotations
@@ -41,11 +41,14 @@ class Submission:
 Found = tuple[str, tuple[str, ...], str]  # the fields of a submission, before its name is made unique
 
 
-def expand(words: Sequence[str], katas: Sequence[Kata], unpacked: Path) -> tuple[list[Submission], list[str]]:
+def expand(
+    words: Sequence[str], katas: Sequence[Kata], unpacked: Path, out: Path | None = None
+) -> tuple[list[Submission], list[str]]:
     """The submissions that the arguments name, in an order that does not depend on theirs, and what was passed over.
 
     Args:
         unpacked: an empty folder, for archives that may hold a class; it has to outlive the submissions.
+        out: the folder of results, which is no submission where it lies in a class.
 
     Raises:
         UserError: an argument names nothing, or a file whose name tells no kata.
@@ -67,7 +70,7 @@ def expand(words: Sequence[str], katas: Sequence[Kata], unpacked: Path) -> tuple
             raise UserError(f"{word} is called like none of the katas: say which it is with --kata.")
         else:
             found.append((without_ending(path.name), (str(path),), ""))
-    found = sorted(set(found))
+    found = sorted({one for one in found if out is None or one[1] != (str(out.resolve()),)})
     names = safe_names(name for name, _, _ in found)
     submissions = [Submission(name, where, why) for name, (_, where, why) in zip(names, found, strict=True)]
     return submissions, passed_over

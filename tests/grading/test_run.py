@@ -97,6 +97,14 @@ def test_again(tmp_path: Path) -> None:
     assert "2 graded now" in run(order(tmp_path, files))[1]
 
 
+def test_results_inside_the_class(tmp_path: Path) -> None:
+    """the folder of results is no submission, wherever it lies"""
+    files = a_class(tmp_path, ann="right", bob="wrong")
+    for _ in range(2):
+        run(order(tmp_path, files, out=files / "grades"))
+        assert earned(files / "grades") == {"ann": 10, "bob": 0}
+
+
 def test_sources_are_those_of_now(tmp_path: Path) -> None:
     """beside the results lie the files that were graded and no older ones"""
     files = folder(tmp_path / "class", {"ann/rope.py": b"right", "ann/bpe.py": b"right", "bob/rope.py": b"x"})
