@@ -153,6 +153,14 @@ def bench(session: nox.Session) -> None:
     run("-m", f"bench.{name}", *options)
 
 
+@nox.session(name="rustbpe")
+def build_rustbpe(session: nox.Session) -> None:
+    """Build our own, faster rustbpe and install it (-- --published puts the published one back)."""
+    if session.posargs not in ([], ["--published"]):
+        leave("nox -s rustbpe takes nothing but, behind --, --published.")
+    run("rustbpe/crate.py", "published" if session.posargs else "install")
+
+
 @nox.session
 def checkpoints(session: nox.Session) -> None:
     """Make the checkpoints that come with the repository again: the default run, about seven minutes."""
@@ -188,5 +196,5 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the project's lint and tests (-- takes pytest's arguments)."""
-    check({**LINT, "pytest": ("-m", "pytest", *session.posargs)})
+    """Run the project's lint and tests, and rustbpe's where there is Rust (-- takes pytest's arguments)."""
+    check({**LINT, "pytest": ("-m", "pytest", *session.posargs), "rustbpe": ("rustbpe/crate.py", "test")})

@@ -37,6 +37,7 @@ from reference.shipped import fits, install
 from reference.stages import base, chat, rl, scaled_chat, scaled_rl, scaled_tokenizer, tokenizer
 from reference.stages.session import Ledger, Session
 from reference.stages.training import Interrupted
+from reference.tokenizer import which_rustbpe
 from reference.trackers import tracker
 
 TRAIN: dict[str, Callable[[Session], None]] = {
@@ -303,3 +304,4 @@ def _say_what_starts(session: Session) -> None:
     if session.on_gpu and not session.compiles:
         yours = ", ".join(part for part in IN_BLOCKS if part in learner)
         say(console, f"run  {yours} being yours, the blocks are not compiled: expect training to be slower")
+    say(console, f"run  rustbpe: {which_rustbpe()}")

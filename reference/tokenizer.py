@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,12 @@ def train_tokenizer_rust(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     trainer = rustbpe.Tokenizer()
     trainer.train_from_iterator(map(_trimmed, texts), vocab_size - len(SPECIAL_TOKENS), pattern=SPLIT_PATTERN)
     return Tokenizer(merges_of_ranks({bytes(token): rank for token, rank in trainer.get_mergeable_ranks()}))
+
+
+def which_rustbpe() -> str:
+    """The rustbpe that is installed, in words: `nox -s rustbpe` labels its version with a +."""
+    installed = version("rustbpe")
+    return f"{installed}, {'built from rustbpe/' if '+' in installed else 'the published wheel'}"
 
 
 def merges_of_ranks(ranks: dict[bytes, int]) -> list[tuple[int, int]]:

@@ -24,6 +24,7 @@ from reference.parts import PART_NAMES, Parts
 from reference.run import STAGES, Run
 from reference.stages.session import last_stage, load_model
 from reference.stages.training import Interrupted
+from reference.tokenizer import which_rustbpe
 from tests.tiny_run import (
     LEARNED,
     TINY,
@@ -102,6 +103,7 @@ def test_whose_code_a_run_is_built_from(whole: Whole) -> None:
         assert facts[part]["sha256"] == hashlib.sha256(source.encode()).hexdigest()
         assert Path(facts[part]["file"]).read_text() == source
     assert "run  parts: yours: rope, grpo; the others are the reference's" in whole.printed.splitlines()
+    assert f"run  rustbpe: {which_rustbpe()}" in whole.printed.splitlines()
 
 
 def test_training_trains(whole: Whole) -> None:

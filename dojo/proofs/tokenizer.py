@@ -13,7 +13,7 @@ from reference.data.primer.source import PrimerDocuments
 from reference.parts import Parts
 from reference.parts.provenance import counted
 from reference.stages.tokenizer import first_characters
-from reference.tokenizer import Tokenizer, train_tokenizer, train_tokenizer_rust, word_counts
+from reference.tokenizer import Tokenizer, train_tokenizer, train_tokenizer_rust, which_rustbpe, word_counts
 
 CHARACTERS, VOCAB_SIZE = 300_000, 1024
 
@@ -22,7 +22,9 @@ def prove(kata: Kata, console: Console) -> Outcome:
     """Learn merges from primer text, then encode and decode every word of it."""
     texts = list(first_characters(PrimerDocuments(0), CHARACTERS))
     parts, calls = counted(Parts(bpe=learner_part(kata)))
-    console.print(f"  learning merges from {sum(map(len, texts)):,} characters ...")
+    console.print(
+        f"  learning merges from {sum(map(len, texts)):,} characters, also with rustbpe {which_rustbpe()} ..."
+    )
     begun = time.perf_counter()
     yours = train_tokenizer(texts, VOCAB_SIZE, parts)
     middle = time.perf_counter()
