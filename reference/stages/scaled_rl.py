@@ -13,6 +13,7 @@ from reference.model import GPT
 from reference.optim import MuonAdamW, Rates
 from reference.stages.outcome import answers, note
 from reference.stages.rl import policy_gradient
+from reference.stages.rollouts import in_groups
 from reference.stages.scaled_chat import hub_of
 from reference.stages.session import Session
 from reference.stages.training import Plan, train
@@ -20,6 +21,7 @@ from reference.tasks.gsm8k import gsm8k, same_final_number
 from reference.tasks.task import Example
 
 TOP_K = 50
+GROUP = 4  # problems of a step whose prompts have one length, and are decoded together
 ROWS_OF_PASS = 8  # sequences of one forward and backward pass
 QUESTIONS = (
     "Tom has 12 apples and gets 30 more. Then Tom gives 8 to Anna. How many apples does Tom have left?",
@@ -34,12 +36,14 @@ def train_stage(session: Session) -> None:
     rates = Rates().scaled(plan.rates.matrix, plan.rates.embedding, plan.rates.head)
     optimizer = MuonAdamW(model, parts, rates, world)
     engine = session.engine(model)
-    task = gsm8k(hub_of(session), "train").shuffled(42 + session.seed)
+    task = gsm8k(hub_of(session), "train")
+    every_prompt = [session.tokenizer.render_prompt(problem.conversation, parts) for problem in task.examples]
+    order = in_groups([len(prompt) for prompt in every_prompt], GROUP, session.seed)
 
     def gradients(step: int) -> dict[str, float]:
-        numbers = range(step * plan.prompts, (step + 1) * plan.prompts)[world.rank :: world.size]
-        problems = [task[number % len(task)] for number in numbers]
-        prompts = [session.tokenizer.render_prompt(problem.conversation, parts) for problem in problems]
+        start, stop = (plan.prompts * rank // world.size for rank in (world.rank, world.rank + 1))
+        numbers = [order[i % len(order)] for i in range(step * plan.prompts + start, step * plan.prompts + stop)]
+        problems, prompts = [task[number] for number in numbers], [every_prompt[number] for number in numbers]
         seed = (session.seed * 1_000_003 + step) * 1009 + world.rank
         sampling = Sampling(plan.max_tokens, temperature=1.0, top_k=TOP_K, seed=seed)
         completions = engine.complete(prompts, sampling, plan.samples, rows=128) if prompts else []
