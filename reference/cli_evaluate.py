@@ -197,7 +197,8 @@ def base_eval(
             file = run.path / "base_eval" / f"{stage}_model_{step}.csv"
             write_results(file, tasks, accuracies)
             say(console, str(file))
-        keep(run, examination, stage, core=core(tasks, accuracies), core_tasks=accuracies)
+        found = {"core": core(tasks, accuracies), "core_tasks": accuracies, "core_questions": max(0, max_per_task)}
+        keep(run, examination, stage, **found)
 
 
 @click.command(name="chat-eval")

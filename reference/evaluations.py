@@ -2,6 +2,7 @@
 
 tokenizer.json    bytes_per_token {text: {tokenizer: value}}
 <stage>.json      bits_per_byte {train, val}, samples {prompt: text}, core, core_tasks {label: accuracy},
+                  core_questions (of each task at most so many; 0: all),
                   exams {name: {correct, total}}, chat_core, chat_core_five, pass_at_k {unbiased, first_k: {k: value}}
 
 Files of their own, because a stage may be evaluated while the next one is trained, which holds run.json.

@@ -15,6 +15,7 @@ Keys of report.json; what a run has not done yet is absent:
     counts.<task>.<stage>                 {correct, total} behind that fraction
     intervals.<task>.<stage>              [low, high]: 95% Wilson score interval of that fraction
     pass_at_k.<stage>.<k>                 two-step problems solved by at least one of k samples, a fraction
+    evaluations.<stage>                   what base-loss, base-eval, chat-eval and tok-eval measured, see evaluations.py
     samples                               [{stage, prompt, before, after}]
     parts.<part>                          {whose: "reference" | "learner", file, sha256, calls, stages}: the code that
                                           the last stage to call it ran, and its calls in all stages together
@@ -31,6 +32,7 @@ from statistics import median
 from typing import Any
 
 from reference.checkpoint import write_atomically
+from reference.evaluations import evaluations
 from reference.report_text import TASKS, markdown
 from reference.run import STAGES, Run
 
@@ -75,6 +77,7 @@ def collect(run: Run, report_seconds: float | None = None) -> dict[str, Any]:
         counts[task] = {name: count for name, count in answers.items() if count and count["total"]}
     counts = {task: by_stage for task, by_stage in counts.items() if by_stage}
     asked = ("preset", "seed", "data", "peak_rss_gib", "machine")
+    measured = evaluations(run)
     return {
         "format": FORMAT,
         "tag": run.tag,
@@ -88,6 +91,7 @@ def collect(run: Run, report_seconds: float | None = None) -> dict[str, Any]:
         "counts": counts,
         "intervals": _per_count(counts, wilson_interval),
         "pass_at_k": pass_at_k,
+        **({"evaluations": measured} if measured else {}),
         "samples": [{"stage": name, **sample} for name, stage in stages.items() for sample in stage.get("samples", [])],
         "parts": config.get("parts", {}),
     }

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from reference import report_evaluations
+
 TASKS = {  # key in report.json: what a reader calls it
     "identity": "identity",
     "capitals": "capitals",
@@ -50,6 +52,7 @@ def markdown(report: Report, plots: set[str]) -> str:
     of_tasks = [pictures[name] for name in pictures if name == "tasks.png"]
     sections = {
         "What it can do": [*_tasks(report), *of_tasks, *_pass_at_k(report)],
+        "What it was examined in": report_evaluations.section(report.get("evaluations", {}), _table),
         "What changed, in its own words": _samples(report),
         "How it was trained": [*_stages(report), *of_training],
         "Whose code it ran": _parts(report),

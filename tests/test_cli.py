@@ -306,6 +306,9 @@ def test_the_stages_offered_are_the_stages_there_are() -> None:
         ("d4", "start"): trained,
         ("chat", "stage"): trained[1:],
         ("export", "stage"): trained[1:],
+        ("base-loss", "stage"): trained[1:],
+        ("base-eval", "stage"): trained[1:],
+        ("chat-eval", "stage"): trained[1:],
     }
 
 
