@@ -172,6 +172,17 @@ def grade(
     sys.exit(status)
 
 
+@main.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
+@click.argument("arguments", nargs=-1)
+@click.option("--reference", "left_out", multiple=True, type=KataName(), help="Use the reference's part of a kata.")
+def train(arguments: tuple[str, ...], left_out: tuple[Kata, ...]) -> None:
+    """Run a command of `python -m reference`, such as base-train, with every green kata of the learner."""
+    from dojo.stack import green_parts
+    from reference.cli import main as reference
+
+    reference(list(arguments), obj=green_parts(left_out))
+
+
 @main.command()
 @click.option("--tag", default="checkpoints", metavar="NAME", help="The run whose checkpoints are taken.")
 def checkpoints(tag: str) -> None:
