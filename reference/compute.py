@@ -100,6 +100,7 @@ def describe_machine(device: torch.device) -> dict[str, str | int]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        **({"gpu": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}),
     }
 
 

@@ -9,6 +9,7 @@ import torch
 
 from reference.compute import compute_device
 from reference.errors import UserError
+from reference.gpus import GPUS, Gpu
 from reference.memory import micro_batches, rows_per_device, rows_that_fit, training_bytes
 from reference.model import GPTConfig
 from reference.presets import Preset
@@ -20,24 +21,6 @@ ASSUMED_MFU = 0.45  # nanochat's d32 was reported at 0.51; this program is unmea
 WHOLE_OVER_BASE = 1.4  # hours of nanochat's d20 on eight H100, 3.85, over its base training's FLOPs at half the peak
 
 
-@dataclass(frozen=True)
-class Gpu:
-    """A kind of GPU: dense bfloat16 FLOPs a second, memory in bytes, dollars an hour (about what clouds ask)."""
-
-    name: str
-    flops: float
-    memory: float
-    dollars: float
-
-
-GPUS = (
-    Gpu("B200", 2250e12, 180e9, 5.00),
-    Gpu("H200", 989e12, 141e9, 3.50),
-    Gpu("H100", 989e12, 80e9, 3.00),
-    Gpu("A100", 312e12, 80e9, 1.79),
-    Gpu("L40S", 362e12, 48e9, 1.00),
-    Gpu("4090", 165e12, 24e9, 0.50),
-)
 OTHER = Gpu("other", 100e12, 0, 2.00)
 
 

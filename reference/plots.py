@@ -47,6 +47,7 @@ Lines = Sequence[dict[str, Any]]
 def draw_all(metrics: Lines, report: dict[str, Any]) -> dict[str, bytes]:
     """The PNG files that this run has the numbers for: {"loss.png": ..., ...}."""
     by_name = {name: [line for line in metrics if name in line] for name in ("loss", "bpb", "reward")}
+    by_name["bpb"] = [line for line in by_name["bpb"] if line["stage"] == "base"]  # others measure other text
     trained = {stage: facts for stage, facts in report["stages"].items() if stage != "report"}  # which is not over yet
     seconds = {stage: facts["seconds"] for stage, facts in trained.items() if facts.get("seconds")}
     with mpl.rc_context(STYLE):

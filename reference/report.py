@@ -9,11 +9,12 @@ Keys of report.json; what a run has not done yet is absent:
     machine                               {cpu, cores, torch, compute_dtype, ...}
     stages.<stage>.seconds, .complete     <stage>: tokenizer, base, mid, sft, rl, report; the report's own seconds end
                                           when all but its files is made, and time.png leaves them out
-    stages.<stage>.steps                  updates made; .tokens_per_second: the median over them
+    stages.<stage>.steps                  updates made; .tokens_per_second, .mfu: the median over them
     stages.<stage>.<fact>                 what else the stage noted, as stages.base.bpb_before and .bpb_after
     tasks.<task>.<stage>                  right answers after <stage>, a fraction: greedy, held-out problems
     counts.<task>.<stage>                 {correct, total} behind that fraction
     intervals.<task>.<stage>              [low, high]: 95% Wilson score interval of that fraction
+    cost                                  {gpu_hours, dollars_per_gpu_hour, dollars} of the stages, on GPUs alone
     pass_at_k.<stage>.<k>                 two-step problems solved by at least one of k samples, a fraction
     evaluations.<stage>                   what base-loss, base-eval, chat-eval and tok-eval measured, see evaluations.py
     samples                               [{stage, prompt, before, after}]
@@ -33,6 +34,7 @@ from typing import Any
 
 from reference.checkpoint import write_atomically
 from reference.evaluations import evaluations
+from reference.gpus import GPUS
 from reference.report_text import TASKS, markdown
 from reference.run import STAGES, Run
 
@@ -90,6 +92,7 @@ def collect(run: Run, report_seconds: float | None = None) -> dict[str, Any]:
         "tasks": _per_count(counts, lambda correct, total: correct / total),
         "counts": counts,
         "intervals": _per_count(counts, wilson_interval),
+        **_cost(config.get("machine", {}), sum(stage.get("seconds", 0.0) for stage in stages.values())),
         "pass_at_k": pass_at_k,
         **({"evaluations": measured} if measured else {}),
         "samples": [{"stage": name, **sample} for name, stage in stages.items() for sample in stage.get("samples", [])],
@@ -112,7 +115,17 @@ def wilson_interval(correct: int, total: int, z: float = 1.959964) -> list[float
 def _logged(lines: list[dict[str, Any]]) -> dict[str, Any]:
     steps = {line["step"] for line in lines if "loss" in line or "reward" in line}
     rates = [line["tokens_per_second"] for line in lines if "tokens_per_second" in line]
-    return ({"steps": len(steps)} if steps else {}) | ({"tokens_per_second": median(rates)} if rates else {})
+    shares = [line["mfu"] for line in lines if "mfu" in line]
+    speed = {"tokens_per_second": median(rates)} if rates else {}
+    return ({"steps": len(steps)} if steps else {}) | speed | ({"mfu": median(shares)} if shares else {})
+
+
+def _cost(machine: dict[str, Any], seconds: float) -> dict[str, Any]:
+    kind = next((kind for kind in GPUS if kind.name in machine.get("gpu", "")), None)
+    if kind is None:
+        return {}
+    hours = seconds / 3600 * machine.get("devices", 1)
+    return {"cost": {"gpu_hours": hours, "dollars_per_gpu_hour": kind.dollars, "dollars": hours * kind.dollars}}
 
 
 def _per_count(counts: dict[str, dict[str, dict[str, int]]], function: Any) -> dict[str, dict[str, Any]]:

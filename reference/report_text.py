@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from reference import report_evaluations
+from reference.report_machine import cost, where
 
 TASKS = {  # key in report.json: what a reader calls it
     "identity": "identity",
@@ -32,6 +33,7 @@ CAPTIONS = {
     "reward.png": "Mean reward of each RL step, and smoothed",
     "time.png": "Seconds per stage",
 }
+NAMES = {"tokens_per_second": "tokens/s", "mfu": "MFU"}
 MASTERED = 0.9
 CHANCE = {"multiple_choice": 0.25}
 # a task on new ground: the same task on known ground, and what it means to fail the first only
@@ -67,10 +69,9 @@ def markdown(report: Report, plots: set[str]) -> str:
 
 def summary(report: Report) -> list[str]:
     """The first paragraph, in sentences."""
-    machine, stages, tasks = report.get("machine", {}), report["stages"], report["tasks"]
+    stages, tasks = report["stages"], report["tasks"]
     asked = ", ".join(f"{key} {report[key]}" for key in ("preset", "seed", "data") if key in report)
-    where = f" on {machine['cores']} cores of {machine['cpu']}" if {"cores", "cpu"} <= machine.keys() else ""
-    sentences = [f"This run ({asked}) took {report['total_seconds'] / 60:.1f} minutes{where}."]
+    sentences = [f"This run ({asked}) took {report['total_seconds'] / 60:.1f} minutes{where(report)}.", *cost(report)]
     if "peak_rss_gib" in report:
         sentences.append(f"It held at most {report['peak_rss_gib']:.2f} GiB of memory.")
     base = stages.get("base", {})
@@ -185,6 +186,8 @@ def _samples(report: Report) -> list[str]:
 
 def _stages(report: Report) -> list[str]:
     columns = {"seconds": ",.1f", "steps": ",", "tokens": ",", "tokens_per_second": ",.0f"}
+    if any("mfu" in stage for stage in report["stages"].values()):
+        columns["mfu"] = ".1%"
     rows = [
         [
             name,
@@ -193,7 +196,7 @@ def _stages(report: Report) -> list[str]:
         ]
         for name, stage in report["stages"].items()
     ]
-    paragraphs = [_table(["stage", "seconds", "steps", "tokens", "tokens/s", "complete"], rows)] if rows else []
+    paragraphs = [_table(["stage", *(NAMES.get(key, key) for key in columns), "complete"], rows)] if rows else []
     tokenizer = report["stages"].get("tokenizer", {})
     if {"vocab_size", "bytes_per_token"} <= tokenizer.keys():
         vocabulary = f"{tokenizer['vocab_size']:,} tokens, and one holds {tokenizer['bytes_per_token']:.2f} bytes"

@@ -14,6 +14,7 @@ import torch
 
 from reference import compute
 from reference.compute import compute_device, describe_machine, fastest_dtype, keep_freed_memory, peak_rss_gib
+from reference.errors import UserError
 
 CPU = torch.device("cpu")
 
@@ -21,7 +22,10 @@ CPU = torch.device("cpu")
 def test_devices_by_name_and_by_default() -> None:
     """a name is taken at its word; otherwise an accelerator wins where there is one"""
     assert compute_device("cpu") == CPU
-    assert compute_device("cuda") == torch.device("cuda")
+    assert compute_device("mps") == torch.device("mps")
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match=r"^PyTorch finds no CUDA device here; run nvidia-smi .* --device cpu\.$"):
+            compute_device("cuda")
     best = compute_device().type
     if torch.cuda.is_available():
         assert best == "cuda"
