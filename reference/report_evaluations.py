@@ -6,28 +6,27 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 STAGES = ("base", "mid", "sft", "rl")
-EXAMS = {
-    "arc_easy": "ARC-Easy",
-    "arc_challenge": "ARC-Challenge",
-    "mmlu": "MMLU",
+ROWS = {  # name in evaluations/: what a reader calls it
+    "core": "CORE",
+    "arc_challenge": "ARC challenge",
+    "arc_easy": "ARC easy",
     "gsm8k": "GSM8K",
     "humaneval": "HumanEval",
+    "mmlu": "MMLU",
     "spelling_bee": "SpellingBee",
+    "chat_core": "ChatCORE, six exams",
+    "chat_core_five": "ChatCORE, five exams",
 }
-SCORES = {"core": "CORE", "chat_core": "ChatCORE, six exams", "chat_core_five": "ChatCORE, without SpellingBee"}
-PUBLISHED = {  # of d20, by stage
+# nanochat's d20, 3 h 51 min on eight H100: https://github.com/karpathy/nanochat/discussions/1, October 2025
+PUBLISHED: dict[str, dict[str, float]] = {
     "core": {"base": 0.2219},
-    "arc_easy": {"mid": 0.3561, "sft": 0.3876},
     "arc_challenge": {"mid": 0.2875, "sft": 0.2807},
-    "mmlu": {"mid": 0.3111, "sft": 0.3151},
+    "arc_easy": {"mid": 0.3561, "sft": 0.3876},
     "gsm8k": {"mid": 0.0250, "sft": 0.0455, "rl": 0.0758},
     "humaneval": {"mid": 0.0671, "sft": 0.0854},
+    "mmlu": {"mid": 0.3111, "sft": 0.3151},
     "chat_core_five": {"mid": 0.0730, "sft": 0.0884},
 }
-SOURCE = (
-    "In brackets, for orientation: what is published of nanochat's d20 (2025, https://github.com/karpathy/nanochat, "
-    "README), trained on 8 H100 GPUs in four hours. Those are not figures of this run."
-)
 Table = Callable[[Sequence[str], Sequence[Sequence[Any]]], str]
 
 
@@ -47,34 +46,42 @@ def section(evaluations: dict[str, dict[str, Any]], table: Table) -> list[str]:
 
 
 def _scores(evaluations: dict[str, dict[str, Any]], table: Table) -> list[str]:
-    stages = [stage for stage in STAGES if _figures(evaluations.get(stage, {}))]
-    figures = {stage: _figures(evaluations[stage]) for stage in stages}
-    asked = {name: count["total"] for stage in stages for name, count in evaluations[stage].get("exams", {}).items()}
-    rows = []
-    for key, name in {"bpb": "bits per byte, held-out text", **EXAMS, **SCORES}.items():
-        if any(key in figures[stage] for stage in stages):
-            of_stages = [_cell(figures[stage].get(key), PUBLISHED.get(key, {}).get(stage)) for stage in stages]
-            rows.append([name, *of_stages, f"{asked[key]:,}" if key in asked else ""])
-    if not rows:
-        return []
-    about = (
-        "Exams: the share of right answers to n questions, greedy. CORE and ChatCORE: the mean over tasks of accuracy "
-        "above chance, 0 for guessing and 1 for all right."
-    )
-    source = [SOURCE] if any("(" in cell for row in rows for cell in row[1:]) else []
-    return [about, table(["", *(f"after {stage}" for stage in stages), "n"], rows), *source]
+    ours: dict[str, dict[str, float]] = {}
+    asked: dict[str, int] = {}
+    for stage, results in evaluations.items():
+        for name, count in results.get("exams", {}).items():
+            ours.setdefault(name, {})[stage] = count["correct"] / count["total"]
+            asked[name] = count["total"]
+        for name in ROWS:
+            if results.get(name) is not None:
+                ours.setdefault(name, {})[stage] = results[name]
+    paragraphs = []
+    if ours:
+        rows = [
+            [
+                ROWS[name],
+                *_cells(ours[name]),
+                f"{asked[name]:,}" if name in asked else "",
+                *_cells(PUBLISHED.get(name, {})),
+            ]
+            for name in ROWS
+            if name in ours
+        ]
+        paragraphs += [
+            "Exams: the fraction of n questions answered rightly, greedy. CORE and ChatCORE: the mean over tasks of "
+            "accuracy above chance, 0 for guessing and 1 for knowing all. The columns d20 are nanochat's, as published "
+            "for a model of depth 20 (https://github.com/karpathy/nanochat/discussions/1), for orientation.",
+            table(["", *STAGES, "n", *(f"d20: {stage}" for stage in STAGES)], rows),
+        ]
+    for stage, results in evaluations.items():
+        if "bits_per_byte" in results:
+            bpb = ", ".join(f"{value:.4f} on {split}" for split, value in results["bits_per_byte"].items())
+            paragraphs.append(f"Bits per byte after {stage}: {bpb}.")
+    return paragraphs
 
 
-def _figures(measured: dict[str, Any]) -> dict[str, float]:
-    found = {name: count["correct"] / count["total"] for name, count in measured.get("exams", {}).items()}
-    found |= {key: measured[key] for key in SCORES if measured.get(key) is not None}
-    if "val" in measured.get("bits_per_byte", {}):
-        found["bpb"] = measured["bits_per_byte"]["val"]
-    return found
-
-
-def _cell(ours: float | None, published: float | None) -> str:
-    return ("" if ours is None else f"{ours:.4f}") + ("" if published is None else f" ({published:.4f})")
+def _cells(by_stage: dict[str, float]) -> list[str]:
+    return [f"{by_stage[stage]:.4f}" if stage in by_stage else "" for stage in STAGES]
 
 
 def _pass_at_k(evaluations: dict[str, dict[str, Any]], table: Table) -> list[str]:
@@ -98,7 +105,11 @@ def _core_tasks(evaluations: dict[str, dict[str, Any]], table: Table) -> list[st
     if not stages:
         return []
     labels = list(dict.fromkeys(label for stage in stages for label in evaluations[stage]["core_tasks"]))
-    rows = [[label, *(_cell(evaluations[s]["core_tasks"].get(label), None) for s in stages)] for label in labels]
+    found = {stage: evaluations[stage]["core_tasks"] for stage in stages}
+    rows = [
+        [label, *(f"{found[stage][label]:.4f}" if label in found[stage] else "" for stage in stages)]
+        for label in labels
+    ]
     limits = {evaluations[stage].get("core_questions", 0) for stage in stages} - {0}
     few = f" (on the first {max(limits)} questions of each, or fewer)" if limits else ""
     return [f"The tasks of CORE, accuracy{few}:", table(["task", *(f"after {stage}" for stage in stages)], rows)]

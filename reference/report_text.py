@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from reference import report_evaluations
-from reference.report_machine import cost, where
+from reference.report_scale import cost, where
 
 TASKS = {  # key in report.json: what a reader calls it
     "identity": "identity",
@@ -53,8 +53,8 @@ def markdown(report: Report, plots: set[str]) -> str:
     of_training = [pictures[name] for name in pictures if name != "tasks.png"]
     of_tasks = [pictures[name] for name in pictures if name == "tasks.png"]
     sections = {
+        "What it scores": report_evaluations.section(report.get("evaluations", {}), _table),
         "What it can do": [*_tasks(report), *of_tasks, *_pass_at_k(report)],
-        "What it was examined in": report_evaluations.section(report.get("evaluations", {}), _table),
         "What changed, in its own words": _samples(report),
         "How it was trained": [*_stages(report), *of_training],
         "Whose code it ran": _parts(report),

@@ -1,4 +1,4 @@
-"""What report.md says of the machine that a run was made on, and of what it has cost."""
+"""What report.md says of a run at scale beyond others: its hardware, and what that cost."""
 
 from __future__ import annotations
 

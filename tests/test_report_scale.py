@@ -1,4 +1,4 @@
-"""The report of a run at scale: its hardware, what it cost, and that the published figures agree."""
+"""The report of a run at scale: its evaluations beside the published ones, its hardware and what it cost."""
 
 from __future__ import annotations
 
@@ -35,6 +35,20 @@ def made_up(root: Path, **machine: Any) -> Run:
 def row(text: str, name: str) -> list[str]:
     (line,) = [line for line in text.splitlines() if line.startswith(f"| {name} |")]
     return [cell.strip() for cell in line.strip("|").split("|")][1:]
+
+
+def test_stage_beside_stage(tmp_path: Path) -> None:
+    """A row per evaluation, a column per stage, nanochat's published figures in columns that say whose they are."""
+    write_report(made_up(tmp_path))
+    text = (tmp_path / "d20" / "report.md").read_text()
+    assert "|  | base | mid | sft | rl | n | d20: base | d20: mid | d20: sft | d20: rl |" in text
+    assert row(text, "CORE") == ["0.2123", "", "", "", "", "0.2219", "", "", ""]
+    assert row(text, "GSM8K") == ["", "0.0250", "0.0455", "", "1,319", "", "0.0250", "0.0455", "0.0758"]
+    assert row(text, "MMLU") == ["", "0.3111", "0.3151", "", "14,042", "", "0.3111", "0.3151", ""]
+    assert row(text, "ChatCORE, five exams") == ["", "0.0750", "0.0750", "", "", "", "0.0730", "0.0884", ""]
+    assert "ChatCORE, six exams" not in text
+    assert "github.com/karpathy/nanochat/discussions/1" in text
+    assert "Bits per byte after base: 0.8000 on train, 0.8125 on val." in text
 
 
 def test_the_published_figures_agree_with_one_another() -> None:
