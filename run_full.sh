@@ -9,7 +9,8 @@
 #   DATA=DIR            where the data go, or lie already; by default $NANOKATA_DATA, or else ~/.cache/nanokata
 #   SMOKE=1             all of it in minutes on two CPU processes, with a tiny model, on $NANOKATA_DATA or generated data
 #   PYTHON=...          a Python that has everything already; by default ./noxw makes .venv
-#   SETTINGS="..."      more for tok-train, as --set base_steps=100; TORCHRUN="..." more for torchrun, as for two nodes
+#   SETTINGS="..."      changes of the preset, as --set base_steps=100
+#   NODES=2 LAUNCH="srun ..." TORCHRUN="--nnodes 2 ..."    several machines, see deploy/two_nodes.sbatch
 #
 # It ends at the first failure, with the name of the step; the same command again goes on where it stopped.
 set -o pipefail
@@ -32,6 +33,7 @@ fi
 [ "$NPROC" -gt 0 ] 2>/dev/null || NPROC=1
 DATA=${DATA:-${NANOKATA_DATA:-}}
 PARTS=${PARTS:-reference}
+NODES=${NODES:-1}
 RUN=runs/$TAG
 BATCH=(--device "$DEVICE" --device-batch "${DEVICE_BATCH:-0}")
 STEP=environment
@@ -69,12 +71,12 @@ case $PARTS in
 esac
 one() { "$PY" "${MODULE[@]}" "$@"; }
 all() { # in as many processes as there are GPUs
-    if [ "$NPROC" -eq 1 ] && [ -z "${TORCHRUN:-}" ]; then one "$@"; return; fi
-    "$PY" -m reference.torchrun ${TORCHRUN:---standalone} --nproc_per_node "$NPROC" "${MODULE[@]}" "$@"
+    if [ "$NPROC" -eq 1 ] && [ "$NODES" -eq 1 ]; then one "$@"; return; fi
+    ${LAUNCH:-} "$PY" -m reference.torchrun ${TORCHRUN:---standalone} --nproc_per_node "$NPROC" "${MODULE[@]}" "$@"
 }
 
 # what it will take, before it takes it
-step plan "$PY" -m reference plan --depth "$DEPTH" --nproc "$NPROC" "${BATCH[@]}" $SETTINGS
+step plan "$PY" -m reference plan --depth "$DEPTH" --nproc $((NPROC * NODES)) "${BATCH[@]}" $SETTINGS
 
 # data: the tokenizer needs the first shards, the others come in the meantime
 MISSING=()
@@ -86,7 +88,7 @@ if [ "$SMOKE" = 1 ]; then
     MISSING=(--allow-missing)
 else
     DATA=${DATA:-$HOME/.cache/nanokata}
-    SHARDS=$("$PY" -m reference plan --shards --depth "$DEPTH" --nproc "$NPROC" "${BATCH[@]}" $SETTINGS) || fail 2
+    SHARDS=$("$PY" -m reference plan --shards --depth "$DEPTH" --nproc $((NPROC * NODES)) "${BATCH[@]}" $SETTINGS) || fail 2
     step data "$PY" -m reference data -n "$SHARDS" --first 8 --words --bundle --root "$DATA"
 fi
 export NANOKATA_DATA=$DATA

@@ -57,10 +57,6 @@ class World:
             return values
         return {name: total / self.size for name, total in zip(values, self.sum(*values.values()), strict=True)}
 
-    def any(self, flag: bool) -> bool:
-        """Whether `flag` is true in some process."""
-        return self.sum(flag)[0] > 0
-
     def barrier(self) -> None:
         """Wait until all processes are here."""
         self.sum(0)

@@ -127,7 +127,8 @@ def open_session(
     place = compute_device(device if world.size == 1 else world.device)
     source = _source(order)
     keep_freed_memory()
-    allow_tensor_cores()
+    if place.type == "cuda":
+        allow_tensor_cores()
     run = _open_or_create(order, source, place, world)
     with run.lock():
         _check_same_order(run, order, source)

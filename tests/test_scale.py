@@ -8,6 +8,7 @@ import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,12 +22,14 @@ from reference.checkpoint import latest_checkpoint, load_checkpoint
 from reference.data.generated import write_generated
 from reference.distributed import ALONE, World
 from reference.errors import UserError
+from reference.model import GPT, GPTConfig
 from reference.parts import Parts
 from reference.pipeline import Order, make_run
 from reference.presets import at_scale, override, read_preset
 from reference.run import Run
+from reference.stages.scaled_chat import LOGIT_ROWS, masked_loss
 from tests.tiny_run import needs_signals, numbers, struck
-from tests.worlds import ended, in_world, said
+from tests.worlds import ended, said
 
 pytestmark = [needs_signals, pytest.mark.timeout(300)]
 
@@ -50,6 +53,7 @@ SETTINGS = {
 }
 PRESET = override(at_scale(1), SETTINGS)
 EVERY_STEP = 0.0
+Strike = tuple[int, str, str, int]  # rank, part, name, number of the call
 
 
 @pytest.fixture(scope="module")
@@ -84,17 +88,23 @@ def go(
     return make_run(order, given or parts(), console, "cpu", EVERY_STEP, world, device_rows)
 
 
+def train(world: World, data: Path, folder: Path, stages: tuple[str, ...], strike: Strike | None = None) -> dict:
+    """What each process of a world does; the rank that is to be struck dies before that call."""
+    struck_here = strike is not None and strike[0] == world.rank
+    for stage in stages:
+        go(data, folder, stage, world, parts(die, *strike[1:]) if struck_here and strike else None)
+    return {}
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 @pytest.fixture(scope="module")
 def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of all stages in two processes that nothing disturbed."""
     folder = tmp_path_factory.mktemp("whole")
-
-    def work(world: World) -> dict[str, Tensor]:
-        for stage in STAGES:
-            go(data, folder, stage, world)
-        return {"done": torch.tensor(1)}
-
-    in_world(2, work, folder)
+    assert ended(2, partial(train, data=data, folder=folder, stages=STAGES), folder) == [0, 0]
     return folder
 
 
@@ -143,23 +153,13 @@ def test_sigkill(
     shutil.copytree(whole / "t", tmp_path / "t")
     Run.open(tmp_path, "t").forget(STAGES[STAGES.index(stage) :])
 
-    def struck_work(world: World) -> dict[str, Tensor]:
-        def die() -> None:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-        go(data, tmp_path, stage, world, parts(die, part, name, number) if world.rank == rank else None)
-        return {}
-
-    statuses = ended(2, struck_work, tmp_path)
+    work = partial(train, data=data, folder=tmp_path, stages=(stage,))
+    statuses = ended(2, partial(work, strike=(rank, part, name, number)), tmp_path)
     assert statuses[rank] == -signal.SIGKILL
     assert statuses[1 - rank] == 2
     assert said(tmp_path, 1 - rank).startswith("Another process of this run has ended")
     done = len(Run.open(tmp_path, "t").metrics(stage))
     assert 0 < done < len(Run.open(whole, "t").metrics(stage))
-
-    def work(world: World) -> dict[str, Tensor]:
-        go(data, tmp_path, stage, world)
-        return {}
 
     assert ended(2, work, tmp_path) == [0, 0]
     mine, theirs = Run.open(tmp_path, "t"), Run.open(whole, "t")
@@ -194,6 +194,32 @@ def test_micro_batches_change_nothing(data: Path, whole: Path, tmp_path: Path) -
         losses.append([line["loss"] for stage in ("base", "sft") for line in run.metrics(stage) if "loss" in line])
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     assert losses[0] == pytest.approx(losses[2], rel=1e-4)
+
+
+def test_the_masked_loss_in_portions() -> None:
+    """More tokens than are taken at once give the part's own loss and gradients, and the part never sees them all."""
+    config = GPTConfig(vocab_size=50, n_layer=1, n_head=1, n_kv_head=1, n_embd=16, sequence_len=128)
+    seen: list[int] = []
+
+    def masked_cross_entropy(logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+        seen.append(targets.numel())
+        return Parts().loss_mask.masked_cross_entropy(logits, targets, mask)
+
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(50, (70, 129), generator=generator)
+    mask = torch.rand(70, 129, generator=generator) < 0.3
+    mask[-40:] = False  # the last portion has nothing to learn
+    session = SimpleNamespace(parts=Parts(loss_mask=SimpleNamespace(masked_cross_entropy=masked_cross_entropy)))
+    portions, whole = GPT(config, Parts()), GPT(config, Parts())
+    portions.init_weights(0)
+    whole.init_weights(0)
+    loss = masked_loss(session, portions, ids, mask)  # type: ignore[arg-type]
+    expected = Parts().loss_mask.masked_cross_entropy(whole(ids[:, :-1]), ids[:, 1:], mask[:, 1:])
+    loss.backward()
+    expected.backward()
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    torch.testing.assert_close(portions.lm_head.weight.grad, whole.lm_head.weight.grad, atol=1e-6, rtol=1e-4)
+    assert max(seen) == LOGIT_ROWS < 70 * 128
 
 
 def test_a_fully_masked_batch(data: Path, whole: Path, tmp_path: Path) -> None:

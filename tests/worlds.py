@@ -27,7 +27,11 @@ def free_port() -> int:
 
 
 def in_world(size: int, work: Work, folder: Path) -> list[dict[str, Tensor]]:
-    """What `work` returns in each process of a world, by rank. An exception in one of them is an error here."""
+    """What `work` returns in each process of a world, by rank. An exception in one of them is an error here.
+
+    `work` is a function of a module, or a partial one: the processes are children of one that has not computed yet,
+    for autograd and the threads of sums do not outlive a fork.
+    """
     assert ended(size, work, folder) == [0] * size
     return [safetensors.torch.load_file(folder / f"of_{rank}.safetensors") for rank in range(size)]
 
@@ -37,10 +41,9 @@ def ended(size: int, work: Work, folder: Path) -> list[int | None]:
     1 after any other; minus the signal that killed it. A process that is not back after three minutes is killed.
     """
     port = str(free_port())
-    children = [
-        multiprocessing.get_context("fork").Process(target=_member, args=(rank, size, port, work, folder))
-        for rank in range(size)
-    ]
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["reference.pipeline", "reference.plots", "pytest"])
+    children = [processes.Process(target=_member, args=(rank, size, port, work, folder)) for rank in range(size)]
     for child in children:
         child.start()
     for child in children:
@@ -56,7 +59,7 @@ def said(folder: Path, rank: int) -> str:
 
 
 def _member(rank: int, size: int, port: str, work: Work, folder: Path) -> None:
-    torch.set_num_threads(1)  # the threads of the parent are not in the child, which would wait for them for ever
+    torch.set_num_threads(1)
     os.environ |= {
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),
