@@ -11,6 +11,7 @@ run of WINDOW + GRAM - 1 nodes that two functions share leaves at least one fing
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import signal
 import sys
@@ -88,8 +89,9 @@ def main() -> None:
     if sys.platform != "win32":
         import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        with contextlib.suppress(ValueError, OSError):  # macOS knows this limit and refuses it
+            resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
     for name in json.load(sys.stdin):
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)  # and then it ends; the next file goes to a new process
