@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -40,12 +41,12 @@ def shared_python() -> str:
     return str(ROOT / ".venv" / "bin" / "python")
 
 
-def python(*arguments: str) -> int:
+def python(*arguments: str, **environment: str) -> int:
     """Run .venv's Python from the repository's root; its exit status, 128 + n where signal n ended it.
 
     Ctrl-C reaches it from the terminal, and is its own business: it may have a checkpoint to write.
     """
-    child = subprocess.Popen([shared_python(), *arguments], cwd=ROOT)
+    child = subprocess.Popen([shared_python(), *arguments], cwd=ROOT, env={**os.environ, **environment})
     while child.poll() is None:
         with contextlib.suppress(KeyboardInterrupt):
             child.wait()
@@ -174,6 +175,7 @@ def verify(session: nox.Session) -> None:
     run("-m", "pytest", "tests/katas", *session.posargs)
 
 
+MOST_WORKERS = 8  # that run tests side by side; each imports torch, and takes up to 2 GB
 LINT = {
     "ruff format": ("-m", "ruff", "format", "--check", "."),
     "ruff check": ("-m", "ruff", "check", "."),
@@ -181,9 +183,9 @@ LINT = {
 }
 
 
-def check(steps: dict[str, tuple[str, ...]]) -> None:
+def check(steps: dict[str, tuple[str, ...]], **environment: str) -> None:
     """Run every step, also after one has failed, then say which did."""
-    failed = [name for name, arguments in steps.items() if python(*arguments)]
+    failed = [name for name, arguments in steps.items() if python(*arguments, **environment)]
     if failed:
         leave(f"Failed, see above: {', '.join(failed)}.", status=1)
 
@@ -197,4 +199,6 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the project's lint and tests, and rustbpe's where there is Rust (-- takes pytest's arguments)."""
-    check({**LINT, "pytest": ("-m", "pytest", *session.posargs), "rustbpe": ("rustbpe/crate.py", "test")})
+    workers = str(min(os.cpu_count() or 1, MOST_WORKERS))
+    pytest = ("-m", "pytest", "-p", "xdist", "-n", workers, *session.posargs)
+    check({**LINT, "pytest": pytest, "rustbpe": ("rustbpe/crate.py", "test")}, OMP_NUM_THREADS="1")
