@@ -111,4 +111,5 @@ def test_real_rows_beside_the_datasets_library(data_dir: Path, name: str, tmp_pa
     file = data_dir / f"{name}-00000-of-00001.parquet"
     theirs = datasets.Dataset.from_parquet(str(file), cache_dir=str(tmp_path))
     ours = Hub(data_dir, None).rows(set_name, config, split)
-    assert [dict(row) for row in ours] == list(theirs)
+    assert list(ours) == list(theirs)
+    assert list(rows_of(theirs.with_format("arrow")[:])) == list(theirs), "as Hub reads what the library has fetched"
