@@ -84,10 +84,15 @@ impl Counts {
         }
     }
 
-    /// Adds all that `other` has counted.
-    pub fn absorb(&mut self, other: Self) {
-        for [low, high, count] in other.slots.into_iter().filter(|slot| slot[1] != 0) {
-            self.add_short(u128::from(low) | u128::from(high) << 64, count);
+    /// Adds all that `other` has counted, unless `stop`, which is asked now and then, says otherwise.
+    pub fn absorb(&mut self, other: Self, stop: &dyn Fn() -> bool) {
+        for some in other.slots.chunks(1 << 16) {
+            if stop() {
+                return;
+            }
+            for &[low, high, count] in some.iter().filter(|slot| slot[1] != 0) {
+                self.add_short(u128::from(low) | (u128::from(high) << 64), count);
+            }
         }
         for (word, count) in other.long {
             self.add_long(&word, count);

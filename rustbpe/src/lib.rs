@@ -3,10 +3,13 @@
 pub mod count;
 pub mod encode;
 #[cfg(feature = "python")]
+mod files;
+#[cfg(feature = "python")]
 mod ingest;
 pub mod model;
 #[cfg(feature = "python")]
 mod python;
+pub mod save;
 pub mod split;
 pub mod train;
 pub mod unicode;

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
+use aho_corasick::{AhoCorasick, MatchKind};
+
 use crate::encode::{Encoder, Vocabulary};
 use crate::split::Splitter;
 use crate::train::Merge;
@@ -15,6 +17,7 @@ pub struct Model {
     pub splitter: Splitter,
     pub merges: Vec<Merge>,
     pub special: Vec<String>,
+    finder: Option<AhoCorasick>, // of the special tokens' names
     vocabulary: Vocabulary,
     bytes: Vec<u8>,   // of all tokens, one after the other
     ends: Vec<usize>, // by token, where its bytes end in `bytes`
@@ -43,6 +46,7 @@ impl Model {
             splitter,
             merges,
             special: Vec::new(),
+            finder: None,
             bytes,
             ends,
             hasher: KeyHasher::random(),
@@ -68,6 +72,10 @@ impl Model {
                 return Err(format!("special token {i}, {name:?}, is there twice"));
             }
         }
+        if !special.is_empty() {
+            let built = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&special);
+            self.finder = Some(built.map_err(|error| format!("special tokens: {error}"))?);
+        }
         self.special = special;
         Ok(())
     }
@@ -91,9 +99,31 @@ impl Model {
         }
     }
 
-    /// Adds the tokens of `text`, special tokens not recognized, to `out`.
-    pub fn encode(&self, encoder: &mut Encoder, text: &str, out: &mut Vec<u32>) -> Result<(), fancy_regex::Error> {
-        self.splitter.words(text, |start, end| encoder.word(&self.vocabulary, text.as_bytes(), start, end, out))
+    /// Adds the tokens of `text` to `out`; with `special`, names of special tokens in it become those. Ends early where
+    /// `go_on`, which is asked for each word, is false.
+    pub fn encode(
+        &self,
+        encoder: &mut Encoder,
+        text: &str,
+        special: bool,
+        out: &mut Vec<u32>,
+        go_on: impl Fn() -> bool,
+    ) -> Result<(), fancy_regex::Error> {
+        let mut ordinary = |text: &str, out: &mut Vec<u32>| {
+            self.splitter.words(text, |start, end| {
+                encoder.word(&self.vocabulary, text.as_bytes(), start, end, out);
+                go_on()
+            })
+        };
+        let mut at = 0;
+        if let (Some(finder), true) = (&self.finder, special) {
+            for found in finder.find_iter(text) {
+                ordinary(&text[at..found.start()], out)?;
+                out.push((self.ends.len() + found.pattern().as_usize()) as u32);
+                at = found.end();
+            }
+        }
+        ordinary(&text[at..], out)
     }
 
     /// Lends an encoder, whose memo is warm where one has been used before.

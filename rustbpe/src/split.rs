@@ -47,23 +47,26 @@ impl Splitter {
         }
     }
 
-    /// Calls `take(start, end)` for each word, in order. Empty matches are no words, and what no match covers is left
-    /// out. Only a pattern outside the family can fail: backtracking has its limits.
-    pub fn words(&self, text: &str, mut take: impl FnMut(usize, usize)) -> Result<(), fancy_regex::Error> {
+    /// Calls `take(start, end)` for each word, in order, until it returns false. Empty matches are no words, and what
+    /// no match covers is left out. Only a pattern outside the family can fail: backtracking has its limits.
+    #[inline]
+    pub fn words(&self, text: &str, mut take: impl FnMut(usize, usize) -> bool) -> Result<(), fancy_regex::Error> {
         match self {
             Self::Family(family) => {
                 let mut at = 0;
                 while at < text.len() {
                     let end = family.word_end(text.as_bytes(), at);
-                    take(at, end);
+                    if !take(at, end) {
+                        break;
+                    }
                     at = end;
                 }
             }
             Self::Regex(regex) => {
                 for found in regex.find_iter(text) {
                     let found = found?;
-                    if found.start() < found.end() {
-                        take(found.start(), found.end());
+                    if found.start() < found.end() && !take(found.start(), found.end()) {
+                        break;
                     }
                 }
             }

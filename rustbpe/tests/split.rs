@@ -14,7 +14,11 @@ fn family() -> Vec<String> {
 
 fn words<'t>(splitter: &Splitter, text: &'t str) -> Vec<&'t str> {
     let mut words = Vec::new();
-    splitter.words(text, |start, end| words.push(&text[start..end])).unwrap();
+    let take = |start, end| {
+        words.push(&text[start..end]);
+        true
+    };
+    splitter.words(text, take).unwrap();
     words
 }
 
