@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -71,6 +72,24 @@ def test_a_rank_is_killed(folder: Path) -> None:
     assert "Traceback" not in err
     assert not any(process.is_running() for process in ranks)
     assert any(path.name.startswith("step_") for path in (folder / "runs" / "t" / "base").iterdir())
+
+
+def test_ctrl_c(folder: Path) -> None:
+    """A terminal's Ctrl-C, which reaches every process and is then passed on by torchrun, ends in one checkpoint."""
+    run = Run.open(folder / "runs", "t")
+    begun = len(run.metrics("base"))
+    launcher = start(folder, "base-train", "--device=cpu", "--checkpoint-minutes=0")
+    while len(run.metrics("base")) < begun + 5:
+        assert launcher.poll() is None, launcher.communicate()
+        time.sleep(0.1)
+    for process in (psutil.Process(launcher.pid), member(launcher, 0), member(launcher, 1)):
+        process.send_signal(signal.SIGINT)
+    _, err = launcher.communicate(timeout=60)
+    assert launcher.returncode == 130
+    done = len([line for line in run.metrics("base") if "loss" in line])
+    assert err == f"Stopped in base after step {done} of 400; the same command goes on from there.\n"
+    (checkpoint,) = (folder / "runs" / "t" / "base").glob("step_*")
+    assert checkpoint.name.startswith(f"step_{done:06d}")
 
 
 def test_a_sentence_once(folder: Path) -> None:
