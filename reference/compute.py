@@ -89,6 +89,11 @@ def peak_rss_gib() -> float:
     return peak / (2**30 if sys.platform == "darwin" else 2**20)
 
 
+def peak_gpu_gib() -> float:
+    """The most memory that tensors of this process have held on its GPU so far, in GiB."""
+    return torch.cuda.max_memory_allocated() / 2**30
+
+
 def describe_machine(device: torch.device) -> dict[str, str | int]:
     """What a report says of where it was made."""
     return {

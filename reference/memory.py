@@ -10,9 +10,9 @@ from reference.sizes import matrix_parameters, parameters
 USABLE = 0.92  # of a device's memory; the rest goes to CUDA itself, the libraries' workspaces and fragments
 MOST_ROWS = 32  # beyond, nothing becomes faster
 # What the backward pass needs of one token in one layer, in numbers of 2 bytes and multiples of C. On a CPU
-# torch.compile's partitioner keeps 19: the residual stream (2), its norms (2), q and k turned (2) and normed (2), v (1),
-# attention's result (2), the MLP before and after squaring (8). nanochat's d20 is known to fit 32 rows into 80 GB, which
-# leaves room for about 17. The reference's eager code keeps 20 and has copies in float32 beside them; a learner's, more.
+# torch.compile's partitioner keeps 19: the residual stream (2), its norms (2), q and k turned (2) and normed (2), v
+# (1), attention's result (2), the MLP before and after squaring (8). nanochat's d20 is known to fit 32 rows into 80 GB,
+# which leaves room for about 17. The reference's eager code keeps 20, and copies in float32; a learner's, more.
 KEPT_COMPILED, KEPT_EAGER = 17, 30
 
 

@@ -21,6 +21,7 @@ from reference.compute import (
     describe_machine,
     fastest_dtype,
     keep_freed_memory,
+    peak_gpu_gib,
     peak_rss_gib,
 )
 from reference.data.documents import DocumentSource, open_source
@@ -175,7 +176,9 @@ def _train_what_is_missing(session: Session, stages: list[str]) -> None:
             world.barrier()
             run.reload()
         # also after a stage that is skipped: the process that completed it may have been killed before this line
-        run.update(peak_rss_gib=max(peak_rss_gib(), run.config.get("peak_rss_gib", 0.0)), parts=_parts(run, code))
+        peaks = {"peak_rss_gib": peak_rss_gib()} | ({"peak_gpu_gib": peak_gpu_gib()} if session.on_gpu else {})
+        highest = {name: max(peak, run.config.get(name, 0.0)) for name, peak in peaks.items()}
+        run.update(**highest, parts=_parts(run, code))
 
 
 @contextmanager

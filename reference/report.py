@@ -5,7 +5,7 @@ Keys of report.json; what a run has not done yet is absent:
     format                                1; changes when a key changes its meaning
     tag, preset, seed, data               what was asked for
     total_seconds                         wall time of all stages together
-    peak_rss_gib                          most memory the process held, in GiB
+    peak_rss_gib, peak_gpu_gib            most memory a process held, and on its GPU, in GiB
     machine                               {cpu, cores, torch, compute_dtype, ...}
     stages.<stage>.seconds, .complete     <stage>: tokenizer, base, mid, sft, rl, report; the report's own seconds end
                                           when all but its files is made, and time.png leaves them out
@@ -78,7 +78,7 @@ def collect(run: Run, report_seconds: float | None = None) -> dict[str, Any]:
         answers = {name: stage.get("tasks", {}).get(task) for name, stage in stages.items()}
         counts[task] = {name: count for name, count in answers.items() if count and count["total"]}
     counts = {task: by_stage for task, by_stage in counts.items() if by_stage}
-    asked = ("preset", "seed", "data", "peak_rss_gib", "machine")
+    asked = ("preset", "seed", "data", "peak_rss_gib", "peak_gpu_gib", "machine")
     measured = evaluations(run)
     return {
         "format": FORMAT,

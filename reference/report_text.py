@@ -73,7 +73,8 @@ def summary(report: Report) -> list[str]:
     asked = ", ".join(f"{key} {report[key]}" for key in ("preset", "seed", "data") if key in report)
     sentences = [f"This run ({asked}) took {report['total_seconds'] / 60:.1f} minutes{where(report)}.", *cost(report)]
     if "peak_rss_gib" in report:
-        sentences.append(f"It held at most {report['peak_rss_gib']:.2f} GiB of memory.")
+        on_gpu = f", and {report['peak_gpu_gib']:.1f} GiB of each GPU's" if "peak_gpu_gib" in report else ""
+        sentences.append(f"It held at most {report['peak_rss_gib']:.2f} GiB of memory{on_gpu}.")
     base = stages.get("base", {})
     if "parameters" in base:
         sentences.append(f"The model has {base['parameters'] / 1e6:.1f} million parameters.")
