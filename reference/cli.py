@@ -153,14 +153,16 @@ def chat(
     from reference.chat import Conversation, show, talk
     from reference.engine import Engine, Sampling
     from reference.parts import Parts
-    from reference.stages.session import last_stage, load_model, tokenizer_file
+    from reference.stages.session import check_vocabulary, last_stage, load_model, tokenizer_file
     from reference.tokenizer import Tokenizer
 
     if prompt is not None and not prompt.strip():
         raise UserError("The prompt is empty; say something after -p.")
     run, parts = _run(tag), Parts()
     stage = stage or last_stage(run)
-    engine = Engine(load_model(run, stage, parts), Tokenizer.load(tokenizer_file(run)), parts)
+    model, tokenizer = load_model(run, stage, parts), Tokenizer.load(tokenizer_file(run))
+    check_vocabulary(run, stage, model, tokenizer)
+    engine = Engine(model, tokenizer, parts)
     conversation = Conversation(engine, Sampling(max_tokens, temperature, top_k, seed))
     if prompt is not None:
         show(console(), conversation.answer(prompt))

@@ -40,7 +40,7 @@ def examined(parts: Any, tag: str | None, stage: str | None, device: str) -> Ite
     from reference.examination import Examination
     from reference.parts import Parts
     from reference.run import Run
-    from reference.stages.session import last_stage, load_model, tokenizer_file
+    from reference.stages.session import check_vocabulary, last_stage, load_model, tokenizer_file
     from reference.tokenizer import Tokenizer
 
     with joined_world(device) as world:
@@ -48,8 +48,9 @@ def examined(parts: Any, tag: str | None, stage: str | None, device: str) -> Ite
         stage = stage or last_stage(run)
         place = compute_device(device if world.size == 1 else world.device)
         dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
-        model = load_model(run, stage, parts or Parts(), dtype).to(place)
-        engine = Engine(model, Tokenizer.load(tokenizer_file(run)), parts or Parts())
+        model, tokenizer = load_model(run, stage, parts or Parts(), dtype), Tokenizer.load(tokenizer_file(run))
+        check_vocabulary(run, stage, model, tokenizer)
+        engine = Engine(model.to(place), tokenizer, parts or Parts())
         console = Console(highlight=False, quiet=not world.is_main)
         say(console, f"{run.path}, as the stage {stage} left it")
         yield run, stage, Examination(engine, console, world)

@@ -191,6 +191,14 @@ def test_refusals(run: Run, capsys: pytest.CaptureFixture[str], arguments: list[
     assert evaluations(run) == {}
 
 
+@pytest.mark.parametrize("command", [["base-loss"], ["base-eval", "--data", "."], ["chat-eval"], ["chat", "-p", "Hi"]])
+def test_another_tokenizer(run: Run, capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
+    """A model is not asked through a tokenizer that it was not trained with."""
+    train_tokenizer(["something else, and shorter"], 270, PARTS).save(run.path / "tokenizer" / "tokenizer.json")
+    assert status(*command) == 2
+    assert "tokens, but its tokenizer has 270; put the tokenizer back" in capsys.readouterr().err
+
+
 def test_every_command_has_its_help() -> None:
     """Every option of every command says what it does."""
     for name, command in main.commands.items():

@@ -119,12 +119,7 @@ class Session:
     def trained_model(self, stage: str) -> GPT:
         """The model as `stage` left it."""
         model = load_model(self.run, stage, self.parts, self.activation_dtype)
-        if model.config.vocab_size != self.tokenizer.vocab_size:
-            raise UserError(
-                f"The checkpoint of {stage} in {self.run.path} was trained with a vocabulary of "
-                f"{model.config.vocab_size:,} tokens, but its tokenizer has {self.tokenizer.vocab_size:,}; put the "
-                f"tokenizer back that it was trained with, or train {stage} again."
-            )
+        check_vocabulary(self.run, stage, model, self.tokenizer)
         return self._on_device(model)
 
     def _on_device(self, model: GPT) -> GPT:
@@ -170,6 +165,16 @@ def load_model(run: Run, stage: str, parts: Parts, activation_dtype: torch.dtype
     model = GPT(GPTConfig(**state["config"]), parts, activation_dtype)
     model.load_state_dict(tensors["model"])
     return model
+
+
+def check_vocabulary(run: Run, stage: str, model: GPT, tokenizer: Tokenizer) -> None:
+    """UserError unless a run's model was trained with its tokenizer, as far as the number of tokens tells."""
+    if model.config.vocab_size != tokenizer.vocab_size:
+        raise UserError(
+            f"The checkpoint of {stage} in {run.path} was trained with a vocabulary of {model.config.vocab_size:,} "
+            f"tokens, but its tokenizer has {tokenizer.vocab_size:,}; put the tokenizer back that it was trained with, "
+            f"or train {stage} again."
+        )
 
 
 def config_of(model: GPT) -> dict[str, int]:
