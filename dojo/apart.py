@@ -10,6 +10,7 @@ from dojo.contract import parameters
 from dojo.curriculum import ROOT, Kata
 from dojo.executor import Outcome, Request
 from dojo.loading import LoadError, shown, source_of
+from dojo.student import Lost
 from dojo.wire import WireError, receive, send
 from reference.sandbox.limits import Limits
 from reference.sandbox.sandbox import Overdue, Process, Sandbox
@@ -18,10 +19,6 @@ from reference.sandbox.walls import WALLS, Wall
 MODULES = ("__init__", "curriculum", "executor", "guard", "loading", "values", "wire", "worker")
 MOST_HANGS = 3  # after so many tests that were not over in their time, the others are not waited for
 MOST_SECONDS = 60.0  # of computing, in all tests of a kata together
-
-
-class Lost(Exception):
-    """The process that ran the student's code has ended, or does not keep to the form; no test expects this error."""
 
 
 def student_sandbox(walls: Mapping[str, Wall] = WALLS) -> Sandbox:

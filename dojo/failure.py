@@ -15,7 +15,7 @@ from dojo.diagnosis import diagnose
 from dojo.loading import LoadError, said
 from dojo.mistakes import Mistake
 from dojo.shown import call_line, compared, short
-from dojo.student import BrokenPromise, Student
+from dojo.student import BrokenPromise, Lost, Student
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _unwritten(student: Student | None) -> str:
 def _told(kata: Kata, error: BaseException, student: Student | None, compared_values: tuple | None) -> list[str]:
     last = student.trace.last if student is not None else None
     after = [f"after {call_line(kata, last.request)}:"] if last is not None else []
-    if isinstance(error, BrokenPromise):
+    if isinstance(error, (BrokenPromise, Lost)):
         return [*after, f"    {error}."]
     if last is not None and last.outcome.error is error:
         return [

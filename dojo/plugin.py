@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -103,14 +104,16 @@ def seed() -> int:
 
 
 @pytest.fixture(scope="module")
-def student(request: pytest.FixtureRequest) -> Student:
+def student(request: pytest.FixtureRequest) -> Iterator[Student]:
     """The implementation under test, by value."""
     kata, wanted = _kata(request), request.config.getoption("--impl")
     if sandbox := request.config.stash[SANDBOX]:
         limits = request.config.stash[LIMITS]
         worker = Worker(kata, _file(kata, wanted), sandbox, limits, lambda text: sys.stdout.write(text))
-        return Student(kata, worker.run, worker.renew)
-    return Student(kata, executor_of(kata, _implementation(kata, wanted)).run)
+        yield Student(kata, worker.run, worker.renew)
+        worker.close()
+    else:
+        yield Student(kata, executor_of(kata, _implementation(kata, wanted)).run)
 
 
 def _file(kata: Kata, wanted: str | None) -> Path:

@@ -17,6 +17,10 @@ class BrokenPromise(AssertionError):
     """The student's code did what the contract forbids of every call, such as changing an argument."""
 
 
+class Lost(Exception):
+    """The process that ran the student's code has ended, or does not keep to the form; no test expects this error."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """One request, as it was made, and what came of it."""

@@ -18,7 +18,7 @@ from typing import Any
 from dojo.curriculum import Kata
 from dojo.grading.advisories import advisories
 from dojo.grading.points import points_of, table
-from dojo.grading.running import STRANGE, Run, Tester
+from dojo.grading.running import STRANGE, Run, Runner
 from dojo.grading.schema import KataResult, Status, SubmissionResult, TestResult, together
 from dojo.loading import LoadError, source_of
 
@@ -26,17 +26,17 @@ LARGEST = 2**20  # bytes of a solution file
 
 
 def grade_kata(
-    kata: Kata, file: Path | None, *, hidden_seed: int | None = None, tester: Tester | None = None
+    kata: Kata, file: Path | None, *, hidden_seed: int | None = None, runner: Runner | None = None
 ) -> KataResult:
     """Grade one solution file.
 
     Args:
         file: the submission's, None where it has none.
         hidden_seed: from which unseen cases are drawn; None for the public ones only.
-        tester: who runs the tests, where several submissions are graded one after the other.
+        runner: who runs the tests, where several submissions are graded one after the other.
     """
     files = {} if file is None else {kata.name: file}
-    return grade_submission("", files, [kata], hidden_seed=hidden_seed, tester=tester).katas[0]
+    return grade_submission("", files, [kata], hidden_seed=hidden_seed, runner=runner).katas[0]
 
 
 def grade_submission(
@@ -45,7 +45,7 @@ def grade_submission(
     katas: Sequence[Kata],
     *,
     hidden_seed: int | None = None,
-    tester: Tester | None = None,
+    runner: Runner | None = None,
 ) -> SubmissionResult:
     """Grade the files of a submission, each by the tests of its kata; nothing it does raises anything here.
 
@@ -56,8 +56,8 @@ def grade_submission(
     with tempfile.TemporaryDirectory(prefix="grading-") as folder:
         sources = {kata.name: _taken(files.get(kata.name), Path(folder) / kata.file.name) for kata in katas}
         there = [kata for kata in katas if not sources[kata.name].problem]
-        with Tester() if tester is None else contextlib.nullcontext(tester) as runner:
-            runs = runner.run(there, Path(folder), hidden_seed)
+        with Runner() if runner is None else contextlib.nullcontext(runner) as chosen:
+            runs = chosen.run(there, Path(folder), hidden_seed)
     results = tuple(_result(kata, sources[kata.name], runs.katas.get(kata.name)) for kata in katas)
     seconds = round(time.monotonic() - began, 3)
     return SubmissionResult(name, results, runs.isolation, hidden_seed, versions(), started, seconds)

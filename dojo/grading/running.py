@@ -41,7 +41,7 @@ class Runs:
     isolation: Isolation = field(default_factory=lambda: Isolation("limits", ("none of its code was run",)))
 
 
-class Tester:
+class Runner:
     """Runs the tests of katas on the files of submissions, one submission after the other.
 
     Args:
@@ -144,7 +144,7 @@ class Tester:
             process.communicate()
             os.close(self._reading)
 
-    def __enter__(self) -> Tester:
+    def __enter__(self) -> Runner:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -24,6 +24,7 @@ from dojo.curriculum import ROOT, find_kata, kata_of
 from dojo.failure import Failure, sentence_of
 from dojo.plugin import DIAGNOSES, FAILURES, LIMITS, SANDBOX
 from reference.sandbox.limits import Limits
+from reference.sandbox.lockdown import die_with_parent
 from reference.sandbox.sandbox import Sandbox, SandboxError
 from reference.sandbox.walls import WALLS
 
@@ -115,6 +116,7 @@ def _kata(nodeid: str) -> str:
 
 def main(given: str) -> None:
     """`given`: the "descriptor" to write to, the "limits" of code in a test, the "walls" to try, by name, or null."""
+    die_with_parent()
     asked = json.loads(given)
     limits, walls = Limits(**asked["limits"]), {name: WALLS[name] for name in asked["walls"] or WALLS}
     sandbox = student_sandbox(walls)
@@ -130,10 +132,14 @@ def main(given: str) -> None:
             _, status = os.waitpid(child, 0)
             said.seek(0)
             words = " ".join(said.read().decode(errors="replace").split()[-60:])
-        os.write(asked["descriptor"], json.dumps({"kind": "ended", "said": words}).encode() + b"\n")
-        if status:  # it may have ended in the middle of a word with the sandbox
+        try:
+            if status:
+                raise SandboxError("the process may have ended in the middle of a word with the sandbox")
+            sandbox.end_all()
+        except SandboxError:
             sandbox.close()
             sandbox = student_sandbox(walls)
+        os.write(asked["descriptor"], json.dumps({"kind": "ended", "said": words}).encode() + b"\n")
     sandbox.close()
 
 
@@ -141,6 +147,7 @@ def _obey(order: dict[str, Any], said: int, reporter: Reporter) -> NoReturn:
     """Run pytest, and end; what it prints goes to the file `said`."""
     status = 1
     try:
+        die_with_parent()
         os.dup2(said, 1)
         os.dup2(said, 2)
         unseen = [] if order["seed"] is None else ["--hidden-seed", str(order["seed"])]

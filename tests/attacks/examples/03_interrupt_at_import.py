@@ -1,0 +1,3 @@
+"""Raises KeyboardInterrupt when it is imported."""
+
+raise KeyboardInterrupt

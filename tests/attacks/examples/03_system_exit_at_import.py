@@ -1,0 +1,5 @@
+"""Raises SystemExit when it is imported."""
+
+import sys
+
+sys.exit(0)

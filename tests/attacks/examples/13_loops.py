@@ -1,0 +1,11 @@
+"""Never comes back."""
+
+
+def advantages(rewards):
+    while True:
+        pass
+
+
+def policy_loss(logprobs, advantages, mask):
+    while True:
+        pass
