@@ -1,7 +1,7 @@
-"""Grades one submission, in a process of its own that is trusted and ends afterwards: its memory goes with it.
+"""Grades submissions, in a trusted process beside the one that hands them out.
 
-python -m dojo.grading.job < JOB, where the job is JSON, writes OUT/submissions/NAME.json whole, and OUT/sources/NAME/
-with the files that were graded. It prints "kept" where the same was graded before, else "graded".
+python -m dojo.grading.job reads jobs, a line of JSON each. For each it writes OUT/submissions/NAME.json whole, and
+OUT/sources/NAME/ with the files that were graded, then prints "kept" where the same was graded before, else "graded".
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Protocol
 
@@ -78,9 +78,10 @@ class Job:
 def main(grade: Grade) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what is started in the background ignores it
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that workers are ended first
-    given = json.load(sys.stdin)
-    job = Job(**{**given, "where": tuple(given["where"]), "katas": tuple(given["katas"])})
-    print("kept" if do(job, grade) else "graded", flush=True)
+    for line in sys.stdin:
+        given = json.loads(line)
+        job = Job(**{**given, "where": tuple(given["where"]), "katas": tuple(given["katas"])})
+        print("kept" if do(job, grade) else "graded", flush=True)
 
 
 def do(job: Job, grade: Grade) -> bool:
@@ -171,5 +172,7 @@ def as_json(job: Job) -> str:
 
 if __name__ == "__main__":
     from dojo.grading.grade import grade_submission
+    from dojo.grading.running import Tester
 
-    main(grade_submission)
+    with Tester() as tester:
+        main(partial(grade_submission, tester=tester))

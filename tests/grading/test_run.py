@@ -65,7 +65,7 @@ def test_a_class_with_everything(tmp_path: Path) -> None:
     cid, eve = (result_in(tmp_path / "out" / "submissions" / f"{name}.json") for name in ("cid", "eve"))
     assert cid is not None
     assert cid.status is Status.UNCHECKED
-    assert "ended with status -6 and no result: about to die" in cid.katas[0].reason
+    assert "ended with status -6: about to die" in cid.katas[0].reason
     assert eve is not None
     assert "cannot be read: the archive is truncated or damaged" in eve.katas[0].reason
     for name in ("ann", "bob", "cid", "dan", "eve"):
@@ -132,6 +132,17 @@ def test_order_and_company_change_nothing(tmp_path: Path) -> None:
     eve = result_in(tmp_path / "mixed" / "submissions" / "eve.json")
     assert eve is not None
     assert "did not come to an end in time" in eve.katas[0].reason
+
+
+def test_a_grader_that_ends_between_two(tmp_path: Path) -> None:
+    """a process that ends after its work is replaced, and the next submission is not blamed for it"""
+    files = a_class(tmp_path, ann="right", bob="right", cid="right")
+    code = (
+        "import io, os, sys; from dojo.grading.job import main; from tests.grading.standin import grade_submission\n"
+        "sys.stdin = io.StringIO(sys.stdin.readline()); main(grade_submission); os._exit(3)"
+    )
+    assert run(order(tmp_path, files, jobs=1), (sys.executable, "-c", code))[0] == 0
+    assert earned(tmp_path / "out") == {"ann": 10, "bob": 10, "cid": 10}
 
 
 def standing(tmp_path: Path, files: Path) -> subprocess.Popen[str]:
@@ -208,9 +219,10 @@ def test_memory_does_not_grow(tmp_path: Path) -> None:
     """of a finished submission nothing is kept that is as large as it"""
     jobs = [Job(f"s{i}", (), "", ("03",), 7, str(tmp_path)) for i in range(24)]
     code = (
-        "import json, sys; from dojo.grading.job import *; found = json.load(sys.stdin)\n"
-        "job = Job(**{**found, 'katas': tuple(found['katas'])})\n"
-        "write_whole(job.file, to_json(unchecked(job, 'x' * 1_000_000)))"
+        "import json, sys; from dojo.grading.job import *\n"
+        "for line in sys.stdin:\n"
+        "    found = json.loads(line); job = Job(**{**found, 'katas': tuple(found['katas'])})\n"
+        "    write_whole(job.file, to_json(unchecked(job, 'x' * 1_000_000))); print('graded', flush=True)"
     )
     scales = Scales()
     tracemalloc.start()
