@@ -169,31 +169,26 @@ class MuonAdamW:
     def state(self) -> dict[str, Tensor]:
         """Everything that a checkpoint needs to go on exactly, as named tensors, whole whatever the world's size.
 
-        All processes have to call it; what the owners hold is brought together in each.
+        All processes have to call it. What the owners hold is sent to the first, one tensor at a time; others get {}.
         """
         tensors = {"steps": torch.tensor(self.steps)}
         for shape, names in self.stacks.items():
-            tensors[f"momentum.{shape}"] = self._whole_stack(self.momentum[shape], len(names))
+            stack = self._gathered(_grown(self.momentum[shape], -(-len(names) // self.world.size)))  # rank after rank
+            by_place = stack.unflatten(0, (self.world.size, -1)).transpose(0, 1)  # matrix j W + r is the j-th of rank r
+            tensors[f"momentum.{shape}"] = by_place.flatten(0, 1)[: len(names)]
         for kind, moments in (("first", self.first), ("second", self.second)):
             for name, rows in moments.items():
                 tensors[f"{kind}.{name}"] = self._gathered(rows)[: len(self.parameters[name])]
-        return tensors
+        return tensors if self.world.is_main else {}
 
     def _gathered(self, rows: Tensor) -> Tensor:
+        """The rows of all processes below one another: in the first on the CPU, elsewhere without content."""
         if self.world.size == 1:
             return rows
         with peers_needed():
             gathered, work = self.world.all_gather(rows)
             work.wait()
-        return gathered.cpu() if self.world.is_main else gathered
-
-    def _whole_stack(self, owned: Tensor, count: int) -> Tensor:
-        W = self.world.size
-        if W == 1:
-            return owned
-        gathered = self._gathered(_grown(owned, -(-count // W)))  # rank after rank
-        by_place = gathered.unflatten(0, (W, -1)).transpose(0, 1)  # matrix j W + r is the j-th of rank r
-        return by_place.flatten(0, 1)[:count]
+        return gathered.to("cpu" if self.world.is_main else "meta")
 
     def load_state(self, tensors: dict[str, Tensor]) -> None:
         """Go on from what `state` returned, in a world of any size."""

@@ -74,8 +74,9 @@ def test_many_ranks_equal_one(size: int, tmp_path: Path) -> None:
     assert everything <= sum(held) <= everything + 2 * 2 * size * CONFIG.n_embd  # rows that 3 does not divide
     assert max(held) < 1.4 * everything / size
     for rank, tensors in enumerate(members):
-        assert tensors.keys() == alone.keys()
-        for name, tensor in alone.items():
+        held_here = {name for name in alone if rank == 0 or not name.startswith("optimizer.")}  # one has it to save it
+        assert tensors.keys() == held_here
+        for name, tensor in [(name, alone[name]) for name in sorted(held_here)]:
             torch.testing.assert_close(tensors[name], tensor, atol=1e-6, rtol=1e-6, msg=f"{name} of rank {rank}")
 
 
@@ -100,8 +101,8 @@ def test_going_on_with_another_world(before: int, after: int, tmp_path: Path) ->
     model = new_model()
     alone = stepped(model, MuonAdamW(model, PARTS, Rates()), range(4), shared)
     for tensors in in_world(after, partial(go_on, folder=tmp_path, ranks=shared), tmp_path):
-        for name, tensor in alone.items():
-            torch.testing.assert_close(tensors[name], tensor, atol=1e-6, rtol=1e-6)
+        for name, tensor in tensors.items():
+            torch.testing.assert_close(tensor, alone[name], atol=1e-6, rtol=1e-6)
 
 
 def tell(world: World) -> dict[str, Tensor]:

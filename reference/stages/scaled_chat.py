@@ -65,7 +65,8 @@ def train_sft(session: Session) -> None:
     missing = session.run.config["allow_missing"]
     learned = sft_mixture(hub_of(session), identity_of(session), missing)
     held_out = mid_validation(hub_of(session), missing)  # the same as in mid, for comparison
-    plan, rows = session.preset.sft, min(SFT_ROWS, session.preset.batch_rows)
+    plan, W = session.preset.sft, session.world.size
+    rows = -(-min(SFT_ROWS, session.preset.batch_rows) // W) * W  # more where there are more processes than rows
 
     def loss(model: GPT, ids: Tensor, mask: Tensor) -> Tensor:
         return masked_loss(session, model, ids, mask)
