@@ -19,7 +19,9 @@ from rich.console import Console
 from torch import Tensor
 
 from reference.checkpoint import latest_checkpoint, load_checkpoint
+from reference.data.chat_loader import ChatLoader
 from reference.data.generated import write_generated
+from reference.data.hub import Hub
 from reference.distributed import ALONE, World
 from reference.errors import UserError
 from reference.model import GPT, GPTConfig
@@ -27,7 +29,12 @@ from reference.parts import Parts
 from reference.pipeline import Order, make_run
 from reference.presets import at_scale, override, read_preset
 from reference.run import Run
+from reference.stages.mixtures import mid_mixture, sft_mixture
 from reference.stages.scaled_chat import LOGIT_ROWS, masked_loss
+from reference.stages.session import load_model
+from reference.tasks.identity import conversations as identity_conversations
+from reference.tasks.identity import read_persona
+from reference.tokenizer import Tokenizer
 from tests.tiny_run import needs_signals, numbers, struck
 from tests.worlds import ended, said
 
@@ -135,6 +142,35 @@ def test_every_stage(whole: Path) -> None:
     assert set(stages["mid"]["facts"]["sizes"]) >= {"smoltalk", "gsm8k", "identity", "spelling_bee"}
     assert stages["tokenizer"]["facts"]["same_merges_as_rustbpe"]
     assert all(stages[stage]["calls"]["rope"] > 0 for stage in STAGES[1:])
+
+
+@pytest.mark.parametrize(("stage", "before"), [("mid", "base"), ("sft", "mid")])
+def test_the_batch_of_all_ranks(data: Path, whole: Path, stage: str, before: str) -> None:
+    """The first logged loss is that of one batch with both ranks' rows, in which each learned token weighs the same."""
+    run, tokenizer = Run.open(whole, "t"), Tokenizer.load(whole / "t" / "tokenizer" / "tokenizer.json")
+    mixture = (mid_mixture if stage == "mid" else sft_mixture)(
+        Hub(data), list(identity_conversations(read_persona(), 1000, 0))
+    )
+    rows = [
+        ChatLoader(mixture.conversations, tokenizer, Parts(), 4, 64, stage == "mid", rank, 2).next_batch()
+        for rank in (0, 1)
+    ]
+    assert not torch.equal(rows[0][0], rows[1][0])
+    ids, mask = (torch.cat(halves) for halves in zip(*rows, strict=True))
+    counts = [int(mask[:, 1:].sum()) for _, mask in rows]
+    assert stage == "mid" or counts[0] != counts[1], "or a mean of means would be as good"
+    logits = load_model(run, before, Parts())(ids[:, :-1])
+    expected = Parts().loss_mask.masked_cross_entropy(logits, ids[:, 1:], mask[:, 1:])
+    assert run.metrics(stage)[0]["loss"] == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_ranks_read_different_documents(whole: Path) -> None:
+    """After base training the two stand at places of their own."""
+    path = latest_checkpoint(whole / "t" / "base")
+    assert path is not None
+    _, state = load_checkpoint(path)
+    assert len(state["positions"]) == 2
+    assert state["positions"][0] != state["positions"][1]
 
 
 @pytest.mark.parametrize(
