@@ -222,7 +222,7 @@ def test_the_first_call_that_hangs_ends_the_run(checkout: Checkout) -> None:
     assert status != 0
     assert said.count("your code was still running") == 1
     assert "the other tests were not run" in said
-    assert " of 48 green" in said
+    assert " of 51 green" in said
 
 
 def test_an_error_that_names_nothing(checkout: Checkout) -> None:
