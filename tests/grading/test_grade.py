@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from dojo.curriculum import KATAS, Kata, find_kata
+from dojo.curriculum import KATAS, ROOT, Kata, find_kata
+from dojo.grading.advisories import advisories
 from dojo.grading.grade import clean, grade_kata, grade_submission
 from dojo.grading.points import points_of, table
+from dojo.grading.running import STRANGE, Run, Runner, Runs
 from dojo.grading.schema import Status
 from dojo.mistakes import mistakes_of
 
 pytestmark = pytest.mark.timeout(400)
+NAMES = ("test_order_of_operations", "test_count")
 
 
 def kata_of(name: str) -> Kata:
@@ -83,6 +89,89 @@ def test_every_test_has_points(kata: Kata) -> None:
     stretch = [name for name, test in tests.items() if any("stretch" in ast.unparse(d) for d in test.decorator_list)]
     assert all(points > 0 or name in stretch for name, points in table()[kata.name].items())
     assert all(table()[kata.name][name] == 0 for name in stretch)
+
+
+@pytest.mark.parametrize(("unchecked", "status"), [("", Status.FAILED), ("no torch", Status.UNCHECKED)])
+@pytest.mark.parametrize("told", [0, 1])
+def test_nobody_is_excused(unchecked: str, status: Status, told: int) -> None:
+    """where the tests come to a stop, the rest has failed, unless the worked answer cannot be graded either"""
+    kata = kata_of("tools")
+    first, second = ({"name": name, "sentence": "it holds", "hidden": False, "stretch": False} for name in NAMES)
+    done = {"passed": True, "seconds": 0.1, "load_error": "", "unwritten": False, "feedback": "", "mistakes": []}
+    tests = {test["name"]: test for test in (first, second)} if told else {}
+    run = Run(tests, {NAMES[0]: done} if told else {}, STRANGE, unchecked)
+
+    class Stopped(Runner):
+        def run(self, katas: Sequence[Kata], folder: Path, seed: int | None) -> Runs:
+            return Runs({kata.name: run})
+
+    result = grade_kata(kata, kata.answer, runner=Stopped())
+    assert result.status is status
+    assert [test.status for test in result.tests][told:] == [status] * (len(result.tests) - told)
+    assert all(test.reason if unchecked else test.feedback for test in result.tests[told:])
+
+
+def test_a_grader_that_cannot_start(tmp_path: Path) -> None:
+    """without a sandbox nothing is run, and the reason is told"""
+    kata = kata_of("tools")
+    with Runner(walls=["a wall that there is not"]) as runner:
+        result = grade_kata(kata, kata.answer, runner=runner)
+    assert result.status is Status.UNCHECKED
+    assert "on the worked answer either" in result.reason
+
+
+def test_the_same_points_in_any_order(tmp_path: Path) -> None:
+    """repeated, and in another order, every test of every kata earns the same"""
+    katas = [kata_of(name) for name in ("grpo", "tools", "rmsnorm")]
+    files = {kata.name: mistaken(kata, mistakes_of(kata)[1].name, tmp_path / f"{kata.name}.py") for kata in katas}
+    with Runner() as runner:
+        runs = [
+            grade_submission("x", files, order, hidden_seed=3, runner=runner)
+            for order in (katas, katas[::-1], katas[1:], katas)
+        ]
+    earned = [{(kata.name, test.name): test.earned for kata in run.katas for test in kata.tests} for run in runs]
+    assert 0 < sum(earned[0].values()) < 300
+    assert earned[0] == earned[1] == earned[3]
+    assert all(earned[0][key] == points for key, points in earned[2].items())
+
+
+def test_unseen_cases_have_names() -> None:
+    """with a hidden seed, what draws its cases is run once more, and what there was keeps its name"""
+    command = [sys.executable, "-m", "pytest", "katas/grpo", "--collect-only", "-q"]
+    public, both = (
+        subprocess.run([*command, *more], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n\n")[0]
+        for more in ([], ["--hidden-seed", "7"])
+    )
+    unseen = set(both.split()) - set(public.split())
+    assert set(public.split()) < set(both.split())
+    assert len(unseen) >= 5
+    assert all(name.endswith("hidden]") for name in unseen)
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "words"),
+    [
+        ("attention", "import torch.nn.functional as F\nF.scaled_dot_product_attention(q, k, v)", "library function"),
+        ("rmsnorm", "from torch.nn.functional import rms_norm as f", "library function"),
+        ("rmsnorm", "def rms_norm(x): return rms_norm(x)", ""),
+        ("rope", "from reference.parts.rope import *", "this project's reference"),
+        ("rope", "from . import rope", "this project's reference"),
+        ("rope", "import os, ctypes", "the system"),
+        ("rope", "import re\nre.compile('x')", ""),
+        ("rope", "eval('1')", "runs text as code"),
+        ("rope", "import sys; sys._getframe(1).f_globals", "reads the stack"),
+        ("rope", "open('/proc/self/maps')", "names '/proc/self/maps'"),
+        ("rope", "class A:\n    def __eq__(self, other): return True", "what is equal"),
+        ("rope", "def f(:", ""),
+        ("rope", "\0", ""),
+        ("rope", "(" * 10_000, ""),
+    ],
+)
+def test_advisories(name: str, source: str, words: str) -> None:
+    """what a person should look at is named with its line; ordinary code, and what is no code, gives nothing"""
+    told = advisories(kata_of(name), source)
+    assert bool(told) == bool(words), told
+    assert words in " ".join(told)
 
 
 def test_points_are_shared_out() -> None:
