@@ -172,7 +172,7 @@ def as_json(job: Job) -> str:
 
 if __name__ == "__main__":
     from dojo.grading.grade import grade_submission
-    from dojo.grading.running import Tester
+    from dojo.grading.running import Runner
 
-    with Tester() as tester:
-        main(partial(grade_submission, tester=tester))
+    with Runner() as runner:
+        main(partial(grade_submission, runner=runner))
