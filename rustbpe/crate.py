@@ -1,4 +1,4 @@
-"""python rustbpe/crate.py install | published | test: the crate's wheel, into this Python's environment or tested.
+"""python rustbpe/crate.py install | published | test | folders: the crate's wheel, installed, tested or unpacked.
 
 The wheel's version has a local label, 0.1.0+..., which tells it from the published 0.1.0 and lets pip, whenever it
 brings the environment up to date, take it for what the project asks for.
@@ -7,6 +7,7 @@ brings the environment up to date, take it for what the project asks for.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -105,10 +106,24 @@ def unpacked(requirement: str, name: str) -> Path | None:
     return folder
 
 
+def unpacked_wheel() -> Path | None:
+    """A folder of its own with our wheel, or None if it could not be built."""
+    wheel = built_wheel()
+    return wheel and unpacked(str(wheel), f"built/{wheel.parent.name}/unpacked")
+
+
+def folders() -> None:
+    """Print, as JSON on the last line, where our wheel and the published one are unpacked."""
+    check_toolchain()
+    both = {"ours": unpacked_wheel(), "published": unpacked(PUBLISHED, "published")}
+    if not all(both.values()):
+        raise Missing("our wheel or the published one could not be had; see above")
+    print(json.dumps({name: str(folder) for name, folder in both.items()}))
+
+
 def python_tests() -> int:
     """The Python tests, on our wheel and, in a process of its own, the published one."""
-    wheel = built_wheel()
-    ours = wheel and unpacked(str(wheel), f"built/{wheel.parent.name}/unpacked")
+    ours = unpacked_wheel()
     if not ours:
         return 1
     theirs = unpacked(PUBLISHED, "published")
@@ -146,7 +161,7 @@ def leave(message: str, status: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    commands = {"install": install, "published": published, "test": test}
+    commands = {"install": install, "published": published, "test": test, "folders": folders}
     if len(sys.argv) != 2 or sys.argv[1] not in commands:
         leave(f"python rustbpe/crate.py does one of: {', '.join(commands)}.", 2)
     try:

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,16 @@ def pytest_ignore_collect() -> bool | None:
 @pytest.fixture(scope="session")
 def published() -> Iterator[Ask]:
     """What the published package answers to a request: see peer.py."""
-    folder = os.environ.get("RUSTBPE_PUBLISHED")
-    if not folder:
+    if not os.environ.get("RUSTBPE_PUBLISHED"):
         pytest.skip("RUSTBPE_PUBLISHED names no folder with the published package")
+    with ask_published() as ask:
+        yield ask
+
+
+@contextmanager
+def ask_published() -> Iterator[Ask]:
+    """The package in the folder that RUSTBPE_PUBLISHED names, in a process of its own."""
+    folder = os.environ["RUSTBPE_PUBLISHED"]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"RUST_BACKTRACE": "0"}
     process = subprocess.Popen(
         [sys.executable, PEER, folder],
