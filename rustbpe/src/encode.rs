@@ -103,7 +103,10 @@ impl Encoder {
         let at = self.hasher.hash(key) as usize % MEMO_WORDS;
         let known = &self.memo[at];
         if known.key == halves {
-            out.extend_from_slice(&known.tokens[..(known.len as usize).min(MEMO_TOKENS)]);
+            // a copy of all, of a length that the compiler knows, is faster than a copy of some
+            let len = out.len() + known.len as usize;
+            out.extend_from_slice(&known.tokens);
+            out.truncate(len);
         } else {
             self.learn(vocabulary, at, key, &text[start..end], out);
         }

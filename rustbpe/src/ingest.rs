@@ -18,7 +18,7 @@ use crate::split::Splitter;
 use crate::train::{self, Failure, Merge};
 use crate::words::KeyHasher;
 
-const BATCH: usize = 1 << 20; // bytes that a thread takes at a time
+const BATCH: usize = 1 << 18; // bytes that a thread takes at a time
 const MOMENT: Duration = Duration::from_micros(500);
 const TOLD_EVERY: Duration = Duration::from_millis(100);
 
@@ -179,7 +179,7 @@ pub fn count<'py>(
 ) -> PyResult<Vec<Counts>> {
     let hasher = KeyHasher::random();
     let stop = AtomicBool::new(false);
-    let (sender, receiver) = sync_channel::<Work>(2 * threads);
+    let (sender, receiver) = sync_channel::<Work>(threads);
     let receiver = Mutex::new(receiver);
     thread::scope(|scope| {
         let workers: Vec<_> = (0..threads)
