@@ -6,6 +6,7 @@ MFU is model FLOPs, 6 (N - N_wte) + 12 L H D T a token, over 989 TFLOP/s, the de
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import re
 import sys
@@ -17,6 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from bench._peer import ATTENTIONS, random_model
@@ -117,10 +119,12 @@ def wait(device: torch.device) -> None:
 def kernel_seconds(work: Callable[[], Any], device: torch.device) -> dict[str, float]:
     """How long each kernel (on a CPU: each operation by itself) of `work` was busy, by name."""
     on_gpu = device.type == "cuda"
-    with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]) as profiler:
+    with profile(activities=[ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU]) as profiler:
         work()
         wait(device)
     events = profiler.key_averages()
+    if on_gpu:  # without the ranges that are marked around kernels, whose time would count twice
+        events = [event for event in events if event.device_type == DeviceType.CUDA and not event.is_user_annotation]
     times = {event.key: event.self_device_time_total if on_gpu else event.self_cpu_time_total for event in events}
     return {name: microseconds / 1e6 for name, microseconds in times.items() if microseconds}
 
@@ -170,6 +174,8 @@ def measure(depth: int, rows: int, steps: int, device: torch.device, settings: d
     for name, part in result["time"].items():
         say(f"  {name:<30}{1000 * part:>9.1f} ms{part / seconds:>8.1%}")
     del ours
+    torch._dynamo.reset()  # which holds the model
+    gc.collect()
     result["peer"] = measure_peer(config, batch, steps, first, compiles)
     if result["peer"]:
         ratio = result["ours"]["tokens_per_second"] / result["peer"]["tokens_per_second"]

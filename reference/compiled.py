@@ -23,11 +23,12 @@ def compiled_trunk(model: GPT, calls: dict[str, int], backend: str = "inductor")
         backend: torch.compile's.
     """
     compiled = torch.compile(model.hidden, dynamic=False, backend=backend)
-    per_pass: dict[str, int] = {}
+    per_pass: dict[str, int] | None = None
 
     def trunk(ids: Tensor) -> Tensor:
-        if not per_pass:
-            per_pass.update(_calls_of_a_pass(model, ids, calls))
+        nonlocal per_pass
+        if per_pass is None:
+            per_pass = _calls_of_a_pass(model, ids, calls)  # also brings the rotary tables to the device
         for part, count in per_pass.items():
             calls[part] += count
         return compiled(ids)
