@@ -89,7 +89,7 @@ if [ "$SMOKE" = 1 ]; then
 else
     DATA=${DATA:-$HOME/.cache/nanokata}
     SHARDS=$("$PY" -m reference plan --shards --depth "$DEPTH" --nproc $((NPROC * NODES)) "${BATCH[@]}" $SETTINGS) || fail 2
-    step data "$PY" -m reference data -n "$SHARDS" --first 8 --words --bundle --root "$DATA"
+    step data "$PY" -m reference data -n "$SHARDS" --first 10 --words --bundle --root "$DATA"
 fi
 export NANOKATA_DATA=$DATA
 

@@ -71,7 +71,7 @@ def test_all_steps_in_order(place: Path) -> None:
     assert status == 0
     assert commands(lines) == WHOLE
     assert "--depth 26 --nproc 8" in lines[0]
-    assert "data -n 216 --first 8 --words --bundle" in lines[2]
+    assert "data -n 216 --first 10 --words --bundle" in lines[2]
     on_gpus = [line for line in lines if line.startswith("-m reference.torchrun --standalone --nproc_per_node 8 ")]
     alone = ("plan", "data", "tok-train", "tok-eval", "report")
     assert commands(on_gpus) == [name for name in WHOLE if name not in alone]
