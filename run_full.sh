@@ -31,7 +31,6 @@ else
     LOSS=() CORE=() EXAMS=()
 fi
 [ "$NPROC" -gt 0 ] 2>/dev/null || NPROC=1
-DATA=${DATA:-${NANOKATA_DATA:-}}
 PARTS=${PARTS:-reference}
 NODES=${NODES:-1}
 RUN=runs/$TAG
@@ -74,6 +73,9 @@ all() { # in as many processes as there are GPUs
     if [ "$NPROC" -eq 1 ] && [ "$NODES" -eq 1 ]; then one "$@"; return; fi
     ${LAUNCH:-} "$PY" -m reference.torchrun ${TORCHRUN:---standalone} --nproc_per_node "$NPROC" "${MODULE[@]}" "$@"
 }
+
+DATA=${DATA:-${NANOKATA_DATA:-}}
+[ -z "$DATA" ] || export NANOKATA_DATA=$DATA
 
 # what it will take, before it takes it
 step plan "$PY" -m reference plan --depth "$DEPTH" --nproc $((NPROC * NODES)) "${BATCH[@]}" $SETTINGS

@@ -171,13 +171,16 @@ def plan(
     """Say what a run will take of memory, hours and dollars; refuse what cannot fit."""
     import torch
 
-    from reference.plan import make_plan
+    from reference.data.hub import data_root
+    from reference.plan import check_disk, make_plan
     from reference.presets import at_scale, override
 
     preset = override(at_scale(depth), pairs(settings))
     rows = device_batch if device_batch > 0 else None
     made = make_plan(preset, nproc if nproc > 0 else max(1, torch.cuda.device_count()), device, gpu, rows)
     click.echo(made.shards if shards else "\n".join(made.lines()))
+    if gpu is None and device != "cpu":  # it is to be done here
+        check_disk(made, data_root())
 
 
 @click.command(name="generate-data")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -118,6 +120,24 @@ def make_plan(preset: Preset, nproc: int, device: str, gpu: str | None, device_r
     plan = Plan(preset, kind, nproc, device_rows or fitting)
     micro_batches(preset.batch_rows, nproc, plan.device_rows)  # refuses what does not divide
     return plan
+
+
+def check_disk(plan: Plan, folder: Path, free: int | None = None) -> None:
+    """UserError unless what is still missing of the data, and the checkpoints, fit on the disk.
+
+    Args:
+        plan: what they are for.
+        folder: where the data go; need not be there yet.
+        free: bytes; None looks.
+    """
+    there = next(place for place in (folder, *folder.resolve().parents) if place.is_dir())
+    free = shutil.disk_usage(there).free if free is None else free
+    missing = plan.disk - sum(file.stat().st_size for file in folder.glob("base_data/*.parquet"))
+    if free < missing:
+        raise UserError(
+            f"The data and the checkpoints of this run need {missing / 1e9:.0f} GB more, and the disk of {there} has "
+            f"{free / 1e9:.0f} GB free; make room, or name a folder on another disk: DATA=DIR, or NANOKATA_DATA=DIR."
+        )
 
 
 def _named(name: str) -> Gpu:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from reference.errors import UserError
-from reference.plan import make_plan
+from reference.plan import check_disk, make_plan
 from reference.presets import at_scale, override
 
 
@@ -39,6 +41,19 @@ def test_without_a_gpu() -> None:
     plan = make_plan(small, 2, "cpu", None, None)
     assert plan.device_rows == 4
     assert not any(line.startswith(("time", "cost")) for line in plan.lines())
+
+
+def test_a_disk_that_is_too_small(tmp_path: Path) -> None:
+    """What is there already is not needed again; what does not fit is refused with what would help."""
+    plan = make_plan(at_scale(20), 8, "auto", "H100", None)
+    folder = tmp_path / "not" / "yet"
+    check_disk(plan, folder, free=48 * 10**9)
+    with pytest.raises(UserError, match=r"need 47 GB more, and the disk of .* has 46 GB free; .*: DATA=DIR"):
+        check_disk(plan, folder, free=46 * 10**9)
+    (folder / "base_data").mkdir(parents=True)
+    with (folder / "base_data" / "shard_00000.parquet").open("wb") as file:
+        file.truncate(2 * 10**9)
+    check_disk(plan, folder, free=46 * 10**9)
 
 
 @pytest.mark.parametrize(
