@@ -5,8 +5,6 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from dojo.contract import executor_of
@@ -45,12 +43,12 @@ def diagnose(kata: Kata, stories: list[list[Entry]], seconds: float) -> list[Mis
     # those of the functions that went wrong come first; another function's mistake may be behind it all the same
     for mistake in sorted(mistakes, key=lambda mistake: not asked & set(mistake.replaced)):
         executor = executor_of(kata, build(kata, mistake))
-        with _alarm(end - time.process_time()) as too_late:
-            # the wrong ones first, from the last, which is where the test stopped: most mistakes fall there
-            if all(agrees(executor, story) for story in [*reversed(wrong), *others]):
-                found.append(mistake)
-        if too_late:
+        # the wrong ones first, from the last, which is where the test stopped: most mistakes fall there
+        same = _within(end - time.process_time(), executor, [*reversed(wrong), *others])
+        if same is None:
             break
+        if same:
+            found.append(mistake)
     return found
 
 
@@ -90,23 +88,24 @@ def _equal(one: Outcome, other: Outcome) -> bool:
     return one.differentiable == other.differentiable and close(one.value, other.value)
 
 
-@contextmanager
-def _alarm(seconds: float) -> Iterator[list[bool]]:
-    """Cut the block short after so many seconds of computing, if there is such a signal; the list then has an entry."""
-    cut: list[bool] = []
+def _within(seconds: float, executor: Executor, stories: list[list[Entry]]) -> bool | None:
+    """Whether an implementation agrees with all stories; None where that takes longer, if there is such a signal."""
     if not hasattr(signal, "SIGVTALRM") or threading.current_thread() is not threading.main_thread():
-        yield cut
-        return
+        return all(agrees(executor, story) for story in stories)
+    waiting = True
 
     def ring(number: int, frame: Any) -> None:
-        raise _TooSlow
+        if waiting:  # else it comes when the answer is there already, and must not strike whoever reads it
+            raise _TooSlow
 
     before = signal.signal(signal.SIGVTALRM, ring)
     signal.setitimer(signal.ITIMER_VIRTUAL, max(seconds, 0.01))
     try:
-        yield cut
+        same = all(agrees(executor, story) for story in stories)
+        waiting = False
+        return same
     except _TooSlow:
-        cut.append(True)
+        return None
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, before)

@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, TracebackType
 from typing import Any
 
 import pytest
@@ -156,8 +156,24 @@ def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, righ
         config.stash[COMPARED] = (left, right)
 
 
+def _with_lines(excinfo: pytest.ExceptionInfo) -> pytest.ExceptionInfo:
+    """The same where every frame has a line: pytest cannot report a timeout that struck between two lines."""
+    steps: list[Any] = [excinfo.tb]
+    while steps[-1].tb_next is not None:
+        steps.append(steps[-1].tb_next)
+    if all(step.tb_lineno is not None for step in steps):
+        return excinfo
+    trace: TracebackType | None = None
+    for step in reversed(steps):
+        line = step.tb_lineno or step.tb_frame.f_code.co_firstlineno
+        trace = TracebackType(trace, step.tb_frame, step.tb_lasti, line)
+    return pytest.ExceptionInfo.from_exception(excinfo.value.with_traceback(trace))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Any:
+    if call.excinfo is not None:
+        call.excinfo = _with_lines(call.excinfo)
     report = yield
     config, kata = item.config, kata_of(item.path)
     values, config.stash[COMPARED] = config.stash.get(COMPARED, None), None
