@@ -146,7 +146,7 @@ def export(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure speed side by side with named peers (-- train, -- decode, -- gpu)."""
+    """Measure speed side by side with named peers (-- train, decode, bpe, grade or gpu)."""
     names = sorted(file.stem for file in (ROOT / "bench").glob("[!_]*.py"))
     if not session.posargs or session.posargs[0] not in names:
         leave(f"Say which benchmark: nox -s bench -- NAME, where NAME is one of: {', '.join(names)}.")

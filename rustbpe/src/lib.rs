@@ -1,5 +1,7 @@
 //! Byte-level BPE: learns merges from text and encodes text with them. See README.md for how and why.
 
+#![deny(unsafe_code)]
+
 pub mod count;
 pub mod encode;
 #[cfg(feature = "python")]

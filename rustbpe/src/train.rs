@@ -133,9 +133,6 @@ impl Trainer {
             left: Side { of: vec![Neighbor::default(); 256], ..Side::default() },
             right: Side { of: vec![Neighbor::default(); 256], ..Side::default() },
         };
-        if stop() {
-            return Err(Failure::Stopped);
-        }
         trainer.find_pairs_of_bytes(stop)?;
         Ok(trainer)
     }
@@ -145,7 +142,10 @@ impl Trainer {
         let mut table = vec![Neighbor::default(); 1 << 16]; // by left and right byte
         let slot = |left: u32, right: u32| (left << 8 | right) as usize;
         let mut word = 0;
-        for two in self.cells[1..].windows(2) {
+        for (i, two) in self.cells[1..].windows(2).enumerate() {
+            if i % (1 << 20) == 0 && stop() {
+                return Err(Failure::Stopped);
+            }
             if two[0] == BORDER {
                 word += 1;
             } else if two[1] != BORDER {
@@ -153,9 +153,6 @@ impl Trainer {
                 entry.count += self.counts[word];
                 entry.places += 1;
             }
-        }
-        if stop() {
-            return Err(Failure::Stopped);
         }
         let mut next = 0;
         for (i, entry) in table.iter_mut().enumerate().filter(|(_, entry)| entry.places > 0) {
@@ -173,6 +170,9 @@ impl Trainer {
         self.places = vec![Place { cell: 0, word: 0 }; next];
         let mut word = 0;
         for (i, two) in self.cells.windows(2).enumerate().skip(1) {
+            if i % (1 << 20) == 0 && stop() {
+                return Err(Failure::Stopped);
+            }
             if two[0] == BORDER {
                 word += 1;
             } else if two[1] != BORDER {
