@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
-import platform
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ from dojo.grading.advisories import advisories
 from dojo.grading.points import points_of, table
 from dojo.grading.running import STRANGE, Run, Runner
 from dojo.grading.schema import KataResult, Status, SubmissionResult, TestResult, together
+from dojo.grading.versions import versions
 from dojo.loading import LoadError, source_of
 
 LARGEST = 2**20  # bytes of a solution file
@@ -141,19 +139,3 @@ def clean(text: str) -> str:
     """What every system can show: no control characters, none that is no character, not without end."""
     shown = "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text[:8000])
     return shown.encode(errors="replace").decode()
-
-
-@functools.cache
-def _versions() -> tuple[tuple[str, str], ...]:
-    found = {"python": platform.python_version(), "platform": platform.platform()}
-    for package in ("torch", "nanokata"):
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return tuple(found.items())
-
-
-def versions() -> dict[str, str]:
-    """Of what a grade depends on."""
-    return dict(_versions())

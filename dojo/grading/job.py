@@ -6,12 +6,9 @@ OUT/sources/NAME/ with the files that were graded, then prints "kept" where the 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import importlib.metadata
 import json
 import math
-import platform
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -36,6 +33,7 @@ from dojo.grading.schema import (
     from_json,
     to_json,
 )
+from dojo.grading.versions import versions
 
 
 class Grade(Protocol):
@@ -133,14 +131,6 @@ def grader() -> str:
         if file.suffix in (".py", ".toml") and not learners:
             known.update(file.relative_to(ROOT).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
     return known.hexdigest()
-
-
-def versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "platform": platform.platform()}
-    for name in ("torch", "nanokata"):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # run from a folder, not installed
-            found[name] = importlib.metadata.version(name)
-    return found
 
 
 def result_in(file: Path) -> SubmissionResult | None:

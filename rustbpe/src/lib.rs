@@ -2,6 +2,8 @@
 
 #![deny(unsafe_code)]
 
+#[cfg(feature = "python")]
+mod arguments;
 pub mod count;
 pub mod encode;
 #[cfg(feature = "python")]

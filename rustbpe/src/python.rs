@@ -1,12 +1,13 @@
-//! The Python module: arguments are checked here, the GIL is released for the work, and errors become exceptions.
+//! The Python module: the GIL is released for the work, and errors become exceptions.
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock, RwLock};
 
-use pyo3::exceptions::{PyOSError, PyOverflowError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyInt, PyList, PyString};
 
+use crate::arguments::{checked_paths, checked_threads, splitter, whole};
 use crate::count::Counts;
 use crate::files::Files;
 use crate::ingest::{self, Progress, Source, Text};
@@ -332,44 +333,6 @@ fn array<'py, const N: usize>(
         Ok(())
     })?;
     py.import("numpy")?.call_method1("frombuffer", (bytes, dtype))
-}
-
-fn splitter(pattern: &str) -> PyResult<Splitter> {
-    Splitter::new(pattern).map_err(|error| PyValueError::new_err(format!("pattern does not compile: {error}")))
-}
-
-/// A whole number within bounds.
-fn whole(value: &Bound<'_, PyAny>, name: &str, smallest: usize, greatest: usize) -> PyResult<usize> {
-    let py = value.py();
-    match value.extract::<usize>() {
-        Ok(number) if (smallest..=greatest).contains(&number) => Ok(number),
-        Err(error) if !error.is_instance_of::<PyOverflowError>(py) => {
-            Err(PyTypeError::new_err(format!("{name}: {}", error.value(py))))
-        }
-        _ if greatest == usize::MAX => {
-            Err(PyValueError::new_err(format!("{name} should be at least {smallest}, not {value}")))
-        }
-        _ => Err(PyValueError::new_err(format!("{name} should be from {smallest} to {greatest}, not {value}"))),
-    }
-}
-
-fn checked_threads(threads: Option<&Bound<'_, PyAny>>) -> PyResult<usize> {
-    match threads {
-        Some(threads) => whole(threads, "threads", 1, 1024),
-        None => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
-    }
-}
-
-fn checked_paths(paths: &Bound<'_, PyAny>) -> PyResult<Vec<PathBuf>> {
-    if paths.is_instance_of::<PyString>() || paths.is_instance_of::<PyBytes>() {
-        return Err(PyTypeError::new_err("paths should be several paths, not one"));
-    }
-    let checked = |(i, path): (usize, PyResult<Bound<'_, PyAny>>)| {
-        let path = path?;
-        path.extract()
-            .map_err(|error: PyErr| PyTypeError::new_err(format!("paths: item {i}: {}", error.value(path.py()))))
-    };
-    paths.try_iter()?.enumerate().map(checked).collect()
 }
 
 #[pymodule]
