@@ -36,12 +36,13 @@ def seconds_of(command: Sequence[str]) -> float:
 
 
 def overhead(katas: Sequence[Kata], rounds: int, place: Path) -> None:
-    """For every kata its worked answer, by turns under plain pytest and as a submission."""
+    """For every kata its worked answer, the same cases by turns under plain pytest and as a submission."""
     say(f"{'kata':<12}{'pytest':>9}{'graded':>9}{'more':>9}   seconds, median of {rounds} rounds")
+    pytest = [sys.executable, "-m", "pytest", "-q"]
     for kata in katas:
         plain, graded = [], []
         for i in range(rounds):
-            plain.append(seconds_of([sys.executable, "-m", "pytest", "-q", str(kata.tests), "--impl", "reference"]))
+            plain.append(seconds_of([*pytest, str(kata.tests), "--impl", "reference", "--hidden-seed", SEED]))
             graded.append(seconds_of(grade_command(kata.answer, place / f"{kata.name}-{i}", [kata], 1)))
         more = statistics.median(b - a for a, b in zip(plain, graded, strict=True))
         say(f"{kata.name:<12}{statistics.median(plain):>9.2f}{statistics.median(graded):>9.2f}{more:>9.2f}")

@@ -40,6 +40,7 @@ class Worker:
         self._kata, self._file, self._sandbox, self._limits, self._printed = kata, file, sandbox, limits, printed
         self._codecs = codecs.read_text(encoding="utf-8") if codecs.exists() else ""
         self._process: Process | None = None
+        self._spare: Process | None = None  # forked meanwhile for the next test; nothing has run in it yet
         self._lost = ""  # why the process that this test had is no more
         self._problem = ""  # why the file cannot be used
         self._hangs, self._used = 0, 0.0
@@ -50,7 +51,12 @@ class Worker:
             self._used += self._process.end().cpu_seconds
         self._process, self._lost = None, ""
 
-    close = renew
+    def close(self) -> None:
+        """End what runs."""
+        self.renew()
+        if self._spare is not None:
+            self._spare.end()
+            self._spare = None
 
     def run(self, request: Request) -> Outcome:
         """Put a request to the student's code.
@@ -84,10 +90,12 @@ class Worker:
             self._lost = f"your code computed for more than {MOST_SECONDS:g} seconds in all; it was not run again"
             return
         source, told = source_of(self._file), shown(self._file) if self._file.is_relative_to(ROOT) else self._file.name
-        self._process = self._sandbox.start("dojo.worker:serve", self._kata.name, limits=self._limits)
+        self._process, self._spare = self._spare or self._forked(), None
+        self._process.begin()
         try:
             first = {"source": source, "file": told, "told": told, "codecs": self._codecs}
             send(self._process, {**first, "parameters": parameters(self._kata)})
+            self._spare = self._forked()
             problem = receive(self._process)
         except (WireError, OSError, Overdue) as error:
             self._lose(error)
@@ -96,6 +104,9 @@ class Worker:
             self.renew()
             self._problem = problem if type(problem) is str else f"{told} cannot be used."
             raise LoadError(self._problem)
+
+    def _forked(self) -> Process:
+        return self._sandbox.start("dojo.worker:serve", self._kata.name, limits=self._limits)
 
     def _lose(self, error: Exception) -> None:
         """The process is of no more use: end it, and say why in words."""

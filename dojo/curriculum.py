@@ -17,6 +17,7 @@ class Kata:
         name: of its folder, of its stub and of its part.
         title: what it teaches, in a few words.
         functions, classes: the names of its contract.
+        torch: whether its values are tensors; the others answer without importing torch.
     """
 
     number: int
@@ -24,6 +25,7 @@ class Kata:
     title: str
     functions: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+    torch: bool = True
 
     @property
     def label(self) -> str:
@@ -57,7 +59,7 @@ class Kata:
 
 
 KATAS = (
-    Kata(1, "bpe", "text becomes tokens", ("merge", "train", "encode", "decode")),
+    Kata(1, "bpe", "text becomes tokens", ("merge", "train", "encode", "decode"), torch=False),
     Kata(2, "rmsnorm", "numbers keep their size", ("rms_norm",)),
     Kata(3, "rope", "positions become angles", ("rotary_tables", "apply_rotary")),
     Kata(4, "attention", "tokens look at tokens", ("causal_attention",)),
@@ -65,7 +67,7 @@ KATAS = (
     Kata(6, "loss_mask", "what a model should learn to say", ("render", "masked_cross_entropy")),
     Kata(7, "grpo", "learning from rewards", ("advantages", "policy_loss")),
     Kata(8, "kv_cache", "nothing is computed twice", (), ("KVCache",)),
-    Kata(9, "tools", "a calculator in the middle of a sentence", ("calculate",), ("Dispatcher",)),
+    Kata(9, "tools", "a calculator in the middle of a sentence", ("calculate",), ("Dispatcher",), False),
 )
 
 

@@ -120,15 +120,16 @@ def main(given: str) -> None:
     asked = json.loads(given)
     limits, walls = Limits(**asked["limits"]), {name: WALLS[name] for name in asked["walls"] or WALLS}
     sandbox = student_sandbox(walls)
-    import torch  # noqa: F401 - while the sandbox starts, and not again in every process that is forked
-
     for line in sys.stdin:
+        order = json.loads(line)
+        if any(kata.torch for kata in map(find_kata, order["katas"]) if kata):
+            import torch  # noqa: F401 - while the sandbox starts, and not again in every process that is forked
         with contextlib.suppress(SandboxError):  # pytest will tell
             assert sandbox.isolation  # waited for here, so that what is forked need not
         with tempfile.TemporaryFile() as said:
             child = os.fork()
             if not child:
-                _obey(json.loads(line), said.fileno(), Reporter(asked["descriptor"], limits, sandbox))
+                _obey(order, said.fileno(), Reporter(asked["descriptor"], limits, sandbox))
             _, status = os.waitpid(child, 0)
             said.seek(0)
             words = " ".join(said.read().decode(errors="replace").split()[-60:])

@@ -192,7 +192,11 @@ class Process:
         self._sandbox, self._number, self._limits = sandbox, number, limits
         self._channel, self._output = channel, output
         self._printed, self._dropped, self._room = bytearray(), False, limits.output
-        self._deadline = time.monotonic() + limits.wall_seconds
+        self.begin()
+
+    def begin(self) -> None:
+        """Count its time from now on: for one that was started before there was anything to do."""
+        self._deadline = time.monotonic() + self._limits.wall_seconds
 
     def write(self, data: bytes) -> None:
         """Raises Overdue, or OSError where nobody reads any more."""
