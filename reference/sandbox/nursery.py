@@ -16,6 +16,7 @@ import platform
 import signal
 import socket
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +37,7 @@ def serve(given: dict[str, Any]) -> None:
     die_with_parent()
     if platform.system() == "Linux":
         ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: what it forks cannot look into it
+    tempfile.tempdir = str(Path.cwd())  # some modules ask for it when imported, and nowhere could it be tried out
     for name in given["preload"]:
         _found(name)()
     gc.freeze()  # what is there now is not looked through again in every child, which would copy its memory

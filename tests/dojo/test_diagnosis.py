@@ -78,7 +78,7 @@ class WithMistakes(Moved):
 def test_a_slow_mistake_is_cut_short(tmp_path: Path) -> None:
     """a mistake that does not come back costs its time, and those before it are still told"""
     kata = rmsnorm()
-    slow = WithMistakes(kata.number, kata.name, kata.title, kata.functions, kata.classes, tmp_path)
+    slow = WithMistakes(**vars(kata), place=tmp_path)
     half = "def rms_norm__half(x, eps=1e-6):\n    return x / 2\n"
     slow.mistakes.write_text(f"{half}\n\ndef rms_norm__hangs(x, eps=1e-6):\n    while True:\n        pass\n")
     begun = time.process_time()

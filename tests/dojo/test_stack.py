@@ -31,7 +31,7 @@ def moved(name: str, folder: Path, source: str) -> Kata:
     kata = find_kata(name)
     assert kata is not None
     (folder / f"{name}.py").write_text(source)
-    return Moved(kata.number, kata.name, kata.title, kata.functions, kata.classes, folder)
+    return Moved(**vars(kata), place=folder)
 
 
 def answer(name: str) -> str:

@@ -59,6 +59,13 @@ def test_ending_early_is_no_success(sandbox: Sandbox) -> None:
     assert run(sandbox, "import os; os._exit(0)").end is End.LOST
 
 
+def test_what_asks_for_a_temporary_folder_can_be_imported(sandbox: Sandbox) -> None:
+    """a module that wants to know where temporary files go, as dill does, does not keep the sandbox from starting"""
+    name = sandbox.isolation.name
+    with Sandbox(["tempfile:gettempdir"], walls={name: WALLS[name]}) as own:
+        assert own.isolation.name == name
+
+
 def test_nothing_is_left_for_the_next(sandbox: Sandbox) -> None:
     """every program has a process of its own: what one changes, the next does not see"""
     assert run(sandbox, "import builtins, json; builtins.mine = json.mine = 1").end is End.WHOLE
