@@ -111,7 +111,7 @@ def watch() -> None:
     """Run the tests of the kata whose file was saved, on every save."""
     from dojo.watch import watch_katas
 
-    watch_katas(console())
+    watch_katas(console(), run_tests)
 
 
 @main.command()

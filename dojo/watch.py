@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
 
-from dojo.cli import run_tests
 from dojo.curriculum import KATAS, Kata
 from dojo.loading import shown
 from dojo.map import what_now
@@ -15,8 +15,11 @@ from dojo.map import what_now
 SECONDS = 0.3  # between two looks: short enough to seem at once, and nine stat calls cost nothing
 
 
-def watch_katas(console: Console) -> None:
-    """Until Ctrl-C. An editor that saves in two steps is waited for: the file must be the same in two looks."""
+def watch_katas(console: Console, run_tests: Callable[[Kata], object]) -> None:
+    """Until Ctrl-C, call `run_tests` with the kata whose file was saved.
+
+    An editor that saves in two steps is waited for: the file must be the same in two looks.
+    """
     console.print(f"Watching katas/*/*.py; Ctrl-C ends it. {what_now()}", soft_wrap=True)
     seen = {kata: _time(kata.file) for kata in KATAS}
     tested = dict(seen)
