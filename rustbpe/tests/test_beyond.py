@@ -200,9 +200,13 @@ def test_ctrl_c_ends_the_training(what: str) -> None:
 
     timer = threading.Timer(0.5, press)
     work = hard_work() * (1 if what == "merges" else 20)
+    before_this = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore Ctrl-C
     timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        tokenizer.train_from_iterator(iter(work), 200_000, pattern=pattern)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            tokenizer.train_from_iterator(iter(work), 200_000, pattern=pattern)
+    finally:
+        signal.signal(signal.SIGINT, before_this)
     print(f"stopped after {time.monotonic() - pressed[0]:.3f} s")
     timer.join()
     assert tokenizer.get_merges() == before
