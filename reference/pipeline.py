@@ -138,7 +138,10 @@ def open_session(
         world.barrier()
         run.reload()
         code = provenance(parts)
-        run.update(parts=_parts(run, code))
+        # as many as train any stage: the first one, the tokenizer, is trained by one process
+        run.update(
+            parts=_parts(run, code), machine={"devices": max(world.size, run.config["machine"].get("devices", 1))}
+        )
         counted_parts, calls = counted(parts)
         session = Session(
             run,
