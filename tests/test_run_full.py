@@ -1,4 +1,4 @@
-"""run_full.sh: its steps and their order, what it says when one fails, and, where asked, the whole of it for real."""
+"""run_full.sh: its steps and their order, what it says when one fails, and the whole of it for real."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.tiny_run import needs_signals
+from reference.run import Run
+from tests.tiny_run import needs_signals, numbers
 
 pytestmark = [needs_signals, pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash")]
 
@@ -119,19 +123,77 @@ def test_one_process_and_the_learners_parts(place: Path) -> None:
     assert "PARTS is reference or mine, not yours." in printed
 
 
-@pytest.mark.skipif(not os.environ.get("NANOKATA_SLOW"), reason="takes minutes; set NANOKATA_SLOW=1")
+def spoken(folder: Path) -> str:
+    return (folder / "said").read_text()
+
+
+def launched(folder: Path, **environment: str) -> subprocess.Popen:
+    """SMOKE=1, begun in a folder with a copy of the code; what it says goes to the file `said` there."""
+    given = {name: value for name, value in os.environ.items() if name not in ("NANOKATA_DATA", "OMP_NUM_THREADS")}
+    with (folder / "said").open("w") as said:
+        return subprocess.Popen(
+            ["bash", "run_full.sh"],
+            cwd=folder,
+            env={**given, "SMOKE": "1", "PYTHON": sys.executable, **environment},
+            stdout=said,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def ranks(script: subprocess.Popen) -> dict[str, psutil.Process]:
+    """The processes that torchrun has started below the script, by rank."""
+    found = {}
+    for process in psutil.Process(script.pid).children(recursive=True):
+        with suppress(psutil.Error):
+            found[process.environ().get("RANK", "")] = process
+    return {rank: process for rank, process in found.items() if rank}
+
+
+@pytest.fixture(params=["real", "generated"])
+def its_data(request: pytest.FixtureRequest) -> dict[str, str]:
+    """The real data sets where there are any, or else generated ones; with NANOKATA_SLOW=1 both."""
+    there = os.environ.get("NANOKATA_DATA")
+    if request.param == "real":
+        return {"NANOKATA_DATA": str(request.getfixturevalue("data_dir"))}
+    if there and not os.environ.get("NANOKATA_SLOW"):
+        pytest.skip("done with the data of NANOKATA_DATA; set NANOKATA_SLOW=1 to do both")
+    return {}
+
+
 @pytest.mark.timeout(900)
-def test_for_real(tmp_path: Path) -> None:
-    """SMOKE=1: every step, with torchrun in two processes; a report at the end; a second call trains nothing more."""
+def test_for_real(tmp_path: Path, its_data: dict[str, str]) -> None:
+    """SMOKE=1, every step with torchrun in two processes: a rank is killed, the same command goes on to the report."""
     for name in ("reference", "dojo", "katas"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    script = ["bash", str(shutil.copy(ROOT / "run_full.sh", tmp_path))]
-    environment = {**os.environ, "SMOKE": "1", "PYTHON": sys.executable}
-    first = subprocess.run(script, env=environment, capture_output=True, text=True, check=False)
-    assert first.returncode == 0, first.stdout + first.stderr
-    report = json.loads((tmp_path / "runs" / "smoke" / "report.json").read_text())
+    shutil.copy(ROOT / "run_full.sh", tmp_path)
+    root = tmp_path / "runs"
+    log = root / "smoke" / "metrics.jsonl"
+
+    script = launched(tmp_path, **its_data)
+    while not log.exists() or log.read_text().count('"mid"') < 3:
+        assert script.poll() is None, spoken(tmp_path)
+        time.sleep(0.05)
+    processes = ranks(script)
+    processes["1"].kill()
+    assert script.wait(60) == 137
+    assert "Process 1 of this run was ended by SIGKILL; the same command goes on from" in spoken(tmp_path)
+    assert spoken(tmp_path).endswith(
+        'run_full: the step "mid" has failed, see above; the same command again goes on from there.\n'
+    )
+    assert "Traceback" not in spoken(tmp_path)
+    assert not any(process.is_running() for process in processes.values())
+    before = numbers(Run.open(root, "smoke"))
+
+    assert launched(tmp_path, **its_data).wait() == 0, spoken(tmp_path)
+    assert spoken(tmp_path).count("complete already, skipped") == 2, "tokenizer and base"
+    once = ["tokenizer evaluation", "base loss", *["base evaluation"] * bool(its_data)]
+    assert [line[3:-14] for line in spoken(tmp_path).splitlines() if line.endswith(": done already")] == once
+    run = Run.open(root, "smoke")
+    assert numbers(run)[: len(before)] == before, "to the same losses"
+    report = json.loads((root / "smoke" / "report.json").read_text())
     assert all(report["stages"][stage]["complete"] for stage in ("tokenizer", "base", "mid", "sft", "rl"))
-    again = subprocess.run(script, env=environment, capture_output=True, text=True, check=False)
-    assert again.returncode == 0
-    assert again.stdout.count("complete already, skipped") == 5
-    assert again.stdout.count(": done already") == first.stdout.count(" evaluation\n") + 1  # and the base loss
+    assert run.config["machine"]["devices"] == 2
+    measured = report["evaluations"]
+    assert measured["base"].keys() >= {"bits_per_byte", "samples", *["core"] * bool(its_data)}
+    assert all(measured[stage]["chat_core"] is not None for stage in ("mid", "sft", "rl"))
+    assert (root / "smoke" / "report.md").stat().st_size > 2000
