@@ -46,7 +46,7 @@ Lines = Sequence[dict[str, Any]]
 
 def draw_all(metrics: Lines, report: dict[str, Any]) -> dict[str, bytes]:
     """The PNG files that this run has the numbers for: {"loss.png": ..., ...}."""
-    by_name = {name: [line for line in metrics if name in line] for name in ("loss", "bpb", "reward")}
+    by_name = {name: [line for line in metrics if name in line] for name in ("loss", "bpb", "reward", "pass_at_1")}
     by_name["bpb"] = [line for line in by_name["bpb"] if line["stage"] == "base"]  # others measure other text
     trained = {stage: facts for stage, facts in report["stages"].items() if stage != "report"}  # which is not over yet
     seconds = {stage: facts["seconds"] for stage, facts in trained.items() if facts.get("seconds")}
@@ -56,6 +56,7 @@ def draw_all(metrics: Lines, report: dict[str, Any]) -> dict[str, bytes]:
             "bpb.png": by_name["bpb"] and bits_per_byte(by_name["bpb"]),
             "tasks.png": report["tasks"] and tasks(report["tasks"], report["intervals"]),
             "reward.png": by_name["reward"] and reward(by_name["reward"]),
+            "pass_at_k.png": by_name["pass_at_1"] and pass_at_k(by_name["pass_at_1"]),
             "time.png": seconds and time(seconds),
         }
         return {name: _png(figure) for name, figure in figures.items() if figure}
@@ -139,6 +140,20 @@ def reward(lines: Lines) -> Figure:
     steps, values = zip(*((line["step"], line["reward"]) for line in lines), strict=True)
     _curve(axis, steps, values, COLORS["rl"])
     axis.set_ylim(0, max(1, *values))
+    return figure
+
+
+def pass_at_k(lines: Lines) -> Figure:
+    """Held-out problems solved by at least one of k samples, over the steps of rl: k = 1, 2, 4, ... and the largest."""
+    figure, axis = _single("RL: held-out problems solved by one of k answers", "step", "pass@k (%)")
+    ks = sorted(int(name.removeprefix("pass_at_")) for name in lines[0] if name.startswith("pass_at_"))
+    steps = [line["step"] for line in lines]
+    for k in (k for k in ks if k & (k - 1) == 0 or k == ks[-1]):
+        values = [100 * line[f"pass_at_{k}"] for line in lines]
+        strength = 0.3 + 0.7 * k / ks[-1]
+        axis.plot(steps, values, color=COLORS["rl"], alpha=strength, marker="o", markersize=3, label=f"k = {k}")
+    axis.set_ylim(0, 1.25 * max(1.0, *(100 * line[f"pass_at_{ks[-1]}"] for line in lines)))
+    axis.legend(loc="upper center", ncols=len(ks), frameon=False)
     return figure
 
 

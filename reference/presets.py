@@ -41,6 +41,8 @@ class RLPlan:
         warmup: steps in which the rates rise; they fall linearly to 0 over all steps.
         rehearsal_rows: rows of supervised chat a step, so that the other skills are kept.
         rehearsal_weight: of their loss beside the policy loss.
+        evaluate_every: at scale, steps from one evaluation on held-out problems to the next; 0 or less: off.
+        held_out_problems: that are then tried, at most, each held_out_samples times.
     """
 
     steps: int
@@ -51,6 +53,9 @@ class RLPlan:
     warmup: int
     rehearsal_rows: int
     rehearsal_weight: float
+    evaluate_every: int = 0
+    held_out_problems: int = 400
+    held_out_samples: int = 8
 
 
 @dataclass(frozen=True)
@@ -138,6 +143,7 @@ def at_scale(depth: int) -> Preset:
             warmup=1,
             rehearsal_rows=0,
             rehearsal_weight=0.0,
+            evaluate_every=60,
         ),
         answer_tokens=512,
         judged_examples=1_000_000,
@@ -157,6 +163,7 @@ LIMITS: dict[str, tuple[float, float]] = {  # all others: whole numbers from 1, 
     "base_share": (0, 1),
     "two_step_examples": (0, 1e9),
     "prompts": (1, 512),  # some length of prompt has to occur a quarter as often among the practice problems
+    "evaluate_every": (-1, 1e9),
     "head_dim": (2, 1e9),
 }
 

@@ -11,6 +11,7 @@ Keys of report.json; what a run has not done yet is absent:
                                           when all but its files is made, and time.png leaves them out
     stages.<stage>.steps                  updates made; .tokens_per_second, .mfu: the median over them
     stages.<stage>.<fact>                 what else the stage noted, as stages.base.bpb_before and .bpb_after
+    stages.rl.held_out                    at scale {problems, before: {k: pass@k}, after: {k: pass@k}}, of GSM8K's test
     tasks.<task>.<stage>                  right answers after <stage>, a fraction: greedy, held-out problems
     counts.<task>.<stage>                 {correct, total} behind that fraction
     intervals.<task>.<stage>              [low, high]: 95% Wilson score interval of that fraction

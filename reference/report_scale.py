@@ -1,7 +1,8 @@
-"""What report.md says of a run at scale beyond others: its hardware, and what that cost."""
+"""What report.md says of a run at scale beyond others: its hardware, what that cost, and how rl was followed."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 Report = dict[str, Any]
@@ -23,4 +24,17 @@ def cost(report: Report) -> list[str]:
     return [
         f"At about {found['dollars_per_gpu_hour']:.2f} dollars per GPU and hour its stages have cost "
         f"{found['dollars']:,.2f} dollars, evaluations not counted."
+    ]
+
+
+def held_out(report: Report, table: Callable[[Sequence[str], Sequence[Sequence[Any]]], str]) -> list[str]:
+    """What the first and the last evaluation during rl have found, where there were any."""
+    found = report["stages"].get("rl", {}).get("held_out")
+    if not found:
+        return []
+    rows = [[f"{when} rl", *(f"{100 * value:.1f}%" for value in found[when].values())] for when in ("before", "after")]
+    return [
+        f"Of {found['problems']:,} held-out GSM8K problems, those that at least one of k sampled answers solves "
+        "(unbiased estimates, temperature 1, the k of rl's own evaluation):",
+        table(["", *(f"k = {k}" for k in found["before"])], rows),
     ]

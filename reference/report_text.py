@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from reference import report_evaluations
-from reference.report_scale import cost, where
+from reference.report_scale import cost, held_out, where
 
 TASKS = {  # key in report.json: what a reader calls it
     "identity": "identity",
@@ -31,6 +31,7 @@ CAPTIONS = {
     "loss.png": "Loss of every stage: each step, and smoothed",
     "bpb.png": "Bits per byte on held-out text during base training",
     "reward.png": "Mean reward of each RL step, and smoothed",
+    "pass_at_k.png": "Held-out GSM8K problems solved by at least one of k sampled answers, during RL",
     "time.png": "Seconds per stage",
 }
 NAMES = {"tokens_per_second": "tokens/s", "mfu": "MFU"}
@@ -56,7 +57,7 @@ def markdown(report: Report, plots: set[str]) -> str:
         "What it scores": report_evaluations.section(report.get("evaluations", {}), _table),
         "What it can do": [*_tasks(report), *of_tasks, *_pass_at_k(report)],
         "What changed, in its own words": _samples(report),
-        "How it was trained": [*_stages(report), *of_training],
+        "How it was trained": [*_stages(report), *held_out(report, _table), *of_training],
         "Whose code it ran": _parts(report),
         "What this model cannot do": ["\n".join(f"- {sentence}" for sentence in limits(report))],
     }

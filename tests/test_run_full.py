@@ -193,6 +193,7 @@ def test_for_real(tmp_path: Path, its_data: dict[str, str]) -> None:
     report = json.loads((root / "smoke" / "report.json").read_text())
     assert all(report["stages"][stage]["complete"] for stage in ("tokenizer", "base", "mid", "sft", "rl"))
     assert run.config["machine"]["devices"] == 2
+    assert report["stages"]["rl"]["held_out"]["problems"] == 8
     measured = report["evaluations"]
     assert measured["base"].keys() >= {"bits_per_byte", "samples", *["core"] * bool(its_data)}
     assert all(measured[stage]["chat_core"] is not None for stage in ("mid", "sft", "rl"))

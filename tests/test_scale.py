@@ -23,15 +23,16 @@ from reference.data.chat_loader import ChatLoader
 from reference.data.generated import write_generated
 from reference.data.hub import Hub
 from reference.distributed import ALONE, World
+from reference.engine import Engine, Sampling
 from reference.errors import UserError
-from reference.model import GPT, GPTConfig
+from reference.evaluate import draws, pass_at_k
 from reference.parts import Parts
 from reference.pipeline import Order, make_run
 from reference.presets import at_scale, override, read_preset
 from reference.run import Run
 from reference.stages.mixtures import mid_mixture, sft_mixture
-from reference.stages.scaled_chat import LOGIT_ROWS, masked_loss
 from reference.stages.session import load_model
+from reference.tasks.gsm8k import gsm8k
 from reference.tasks.identity import conversations as identity_conversations
 from reference.tasks.identity import read_persona
 from reference.tokenizer import Tokenizer
@@ -56,6 +57,9 @@ SETTINGS = {
     "rl.samples": "4",
     "rl.max_tokens": "8",
     "rl.rates.matrix": "1",
+    "rl.evaluate_every": "2",
+    "rl.held_out_problems": "40",
+    "rl.held_out_samples": "4",
     "answer_tokens": "4",
 }
 PRESET = override(at_scale(1), SETTINGS)
@@ -70,13 +74,31 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+class Dispatcher:
+    """With it the model answers: its first token becomes a number, so that some answers are right."""
+
+    def __init__(self, special: dict[str, int], encode: Callable, decode: Callable, tool: Callable) -> None:
+        self.done, self.encode, self.end = False, encode, special["assistant_end"]
+        self.waiting: list[int] | None = None
+
+    def next(self, sampled: int) -> tuple[int, int]:
+        if self.waiting is None:
+            self.waiting = [*self.encode(f"#### {sampled % 30}"), self.end]
+            return sampled, 1
+        token = self.waiting.pop(0)
+        self.done = not self.waiting
+        return token, 0
+
+
 def parts(deed: Callable[[], Any] | None = None, part: str = "muon", name: str = "muon_step", number: int = 1) -> Parts:
-    """The reference's, but the rewards of rl tell something; before a call of one the deed is done."""
+    """The reference's, but answers are guesses and rewards tell something; before a call of one the deed is done."""
 
     def advantages(rewards: Tensor) -> Tensor:
         return torch.linspace(-1.0, 1.0, rewards.numel()).view_as(rewards)
 
-    given = replace(Parts(), grpo=SimpleNamespace(**{**vars(Parts().grpo), "advantages": advantages}))
+    grpo = SimpleNamespace(**{**vars(Parts().grpo), "advantages": advantages})
+    tools = SimpleNamespace(**{**vars(Parts().tools), "Dispatcher": Dispatcher})
+    given = replace(Parts(), grpo=grpo, tools=tools)
     return given if deed is None else struck(given, part, name, number, deed)
 
 
@@ -133,8 +155,9 @@ def test_every_stage(whole: Path) -> None:
     assert mid[-1]["bpb"] < mid[0]["bpb"]
     assert len(sft) == 6  # five steps, and what was measured after them
     assert base[0]["tokens"] == mid[0]["tokens"] == sft[0]["tokens"] == 8 * 64
-    assert [line["step"] for line in rl] == [0, 1, 2]
-    assert all(line["loss"] != 0 for line in rl)
+    assert [line["step"] for line in rl] == [0, 1, 2, 3]
+    assert all(line["loss"] != 0 for line in rl[:3])
+    assert [line["step"] for line in rl if "pass_at_1" in line] == [0, 2, 3]
     stages = run.config["stages"]
     assert stages["base"]["facts"]["parameters"] == sum(
         t.numel() for name, t in weights(whole, "base").items() if name.startswith("model.")
@@ -142,6 +165,24 @@ def test_every_stage(whole: Path) -> None:
     assert set(stages["mid"]["facts"]["sizes"]) >= {"smoltalk", "gsm8k", "identity", "spelling_bee"}
     assert stages["tokenizer"]["facts"]["same_merges_as_rustbpe"]
     assert all(stages[stage]["calls"]["rope"] > 0 for stage in STAGES[1:])
+
+
+@pytest.mark.parametrize(("line", "before"), [(0, "sft"), (-1, "rl")])
+def test_pass_at_k_during_rl(data: Path, whole: Path, line: int, before: str) -> None:
+    """What was logged is that of the model at that step, on the test's problems, which the two ranks share."""
+    run = Run.open(whole, "t")
+    logged = [run.metrics("rl")[line][f"pass_at_{k}"] for k in (1, 2, 3, 4)]
+    assert 0 < logged[0] < logged[1] < logged[2] < logged[3] < 0.5
+    noted = run.config["stages"]["rl"]["facts"]["held_out"]
+    assert noted["problems"] == 40
+    assert list(noted["after" if line else "before"].values()) == logged
+    tokenizer = Tokenizer.load(whole / "t" / "tokenizer" / "tokenizer.json")
+    engine, problems = Engine(load_model(run, before, parts()), tokenizer, parts()), gsm8k(Hub(data), "test")
+    right = []
+    for rank in (0, 1):
+        sampling = Sampling(8, temperature=1.0, top_k=50, seed=rank)
+        right += [sum(drawn) for drawn in draws(engine, problems[rank:40:2], sampling, 4)]
+    assert logged == pytest.approx([sum(pass_at_k(n, 4, k) for n in right) / 40 for k in (1, 2, 3, 4)])
 
 
 @pytest.mark.parametrize(("stage", "before"), [("mid", "base"), ("sft", "mid")])
@@ -230,32 +271,6 @@ def test_micro_batches_change_nothing(data: Path, whole: Path, tmp_path: Path) -
         losses.append([line["loss"] for stage in ("base", "sft") for line in run.metrics(stage) if "loss" in line])
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     assert losses[0] == pytest.approx(losses[2], rel=1e-4)
-
-
-def test_the_masked_loss_in_portions() -> None:
-    """More tokens than are taken at once give the part's own loss and gradients, and the part never sees them all."""
-    config = GPTConfig(vocab_size=50, n_layer=1, n_head=1, n_kv_head=1, n_embd=16, sequence_len=128)
-    seen: list[int] = []
-
-    def masked_cross_entropy(logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-        seen.append(targets.numel())
-        return Parts().loss_mask.masked_cross_entropy(logits, targets, mask)
-
-    generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(50, (70, 129), generator=generator)
-    mask = torch.rand(70, 129, generator=generator) < 0.3
-    mask[-40:] = False  # the last portion has nothing to learn
-    session = SimpleNamespace(parts=Parts(loss_mask=SimpleNamespace(masked_cross_entropy=masked_cross_entropy)))
-    portions, whole = GPT(config, Parts()), GPT(config, Parts())
-    portions.init_weights(0)
-    whole.init_weights(0)
-    loss = masked_loss(session, portions, ids, mask)  # type: ignore[arg-type]
-    expected = Parts().loss_mask.masked_cross_entropy(whole(ids[:, :-1]), ids[:, 1:], mask[:, 1:])
-    loss.backward()
-    expected.backward()
-    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
-    torch.testing.assert_close(portions.lm_head.weight.grad, whole.lm_head.weight.grad, atol=1e-6, rtol=1e-4)
-    assert max(seen) == LOGIT_ROWS < 70 * 128
 
 
 def test_a_fully_masked_batch(data: Path, whole: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -9,7 +11,10 @@ from typing import Any
 import pytest
 
 from reference.errors import UserError
+from reference.optim import MuonAdamW, Rates
+from reference.stages.training import Plan, train
 from reference.trackers import TRACKERS, tracker
+from tests.test_stages import new_session
 
 
 def test_weights_and_biases(tmp_path: Path) -> None:
@@ -54,3 +59,29 @@ def test_a_package_that_is_missing(name: str, tmp_path: Path) -> None:
         tracker(name, tmp_path, load=load)
     tracker(name, tmp_path, is_main=False, load=load).log("base", 0, {"loss": 1.0})
     tracker("off", tmp_path, load=load).log("base", 0, {"loss": 1.0})
+
+
+class Recording:
+    def __init__(self) -> None:
+        self.lines: list[dict[str, Any]] = []
+
+    def log(self, stage: str, step: int, values: Mapping[str, float]) -> None:
+        self.lines.append({"stage": stage, "step": step, **values})
+
+
+def test_a_tracker_is_told_all_that_is_logged(tmp_path: Path) -> None:
+    """Every line of metrics.jsonl, that of the evaluation after the last step too."""
+    recording = Recording()
+    session = replace(new_session(tmp_path, 0), tracker=recording)
+    model = session.new_model()
+    plan = Plan(
+        "rl",
+        2,
+        lambda step: {"loss": 1.0 + step},
+        lambda step: 1.0,
+        lambda step: 0.95,
+        lambda step: {"pass_at_1": 0.25} if step in (0, 2) else {},
+    )
+    train(session, model, MuonAdamW(model, session.parts, Rates()), plan)
+    assert recording.lines == session.run.metrics()
+    assert [line["step"] for line in recording.lines if "pass_at_1" in line] == [0, 2]

@@ -1,16 +1,22 @@
 """Stage rl at scale: GSM8K's training problems, sixteen answers each, those of a step divided among the processes.
 
-On-policy policy gradient as in stages/rl.py, without rehearsal.
+On-policy policy gradient as in stages/rl.py, without rehearsal. Every so many steps, first before the first and at
+last after the last, it is measured on problems that it does not practise: pass@k on GSM8K's test.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
+from reference.data.hub import Hub, Missing
 from reference.engine import Completion, Sampling
 from reference.evaluate import completion_text
+from reference.examination import Examination
 from reference.model import GPT
 from reference.optim import MuonAdamW, Rates
+from reference.progress import say
 from reference.stages.outcome import answers, note
 from reference.stages.rl import policy_gradient
 from reference.stages.rollouts import in_groups
@@ -18,7 +24,7 @@ from reference.stages.scaled_chat import hub_of
 from reference.stages.session import Session
 from reference.stages.training import Plan, train
 from reference.tasks.gsm8k import gsm8k, same_final_number
-from reference.tasks.task import Example
+from reference.tasks.task import Example, Task
 
 TOP_K = 50
 GROUP = 4  # problems of a step whose prompts have one length, and are decoded together
@@ -36,7 +42,7 @@ def train_stage(session: Session) -> None:
     rates = Rates().scaled(plan.rates.matrix, plan.rates.embedding, plan.rates.head)
     optimizer = MuonAdamW(model, parts, rates, world)
     engine = session.engine(model)
-    task = gsm8k(hub_of(session), "train")
+    task, held_out = gsm8k(hub_of(session), "train"), problems_held_out(session, hub_of(session))
     every_prompt = [session.tokenizer.render_prompt(problem.conversation, parts) for problem in task.examples]
     order = in_groups([len(prompt) for prompt in every_prompt], GROUP, session.seed)
 
@@ -61,10 +67,16 @@ def train_stage(session: Session) -> None:
     def lr_scale(step: int) -> float:
         return min((step + 1) / plan.warmup, (plan.steps - step) / plan.steps)
 
+    def evaluate(step: int) -> dict[str, float]:
+        if held_out is None or (step % plan.evaluate_every and step != plan.steps):
+            return {}
+        return pass_at_k(session, Examination(engine, session.console, world), held_out, step)
+
     said = answers(session, model, QUESTIONS) if world.is_main else []
-    train(session, model, optimizer, Plan("rl", plan.steps, gradients, lr_scale, lambda step: 0.95))
+    train(session, model, optimizer, Plan("rl", plan.steps, gradients, lr_scale, lambda step: 0.95, evaluate))
     if world.is_main:
-        rewards = [line["reward"] for line in session.run.metrics("rl")]
+        lines = session.run.metrics("rl")
+        rewards = [line["reward"] for line in lines if "reward" in line]
         first, last = rewards[: len(rewards) // 10 + 1], rewards[-(len(rewards) // 10) - 1 :]
         note(
             session,
@@ -73,7 +85,42 @@ def train_stage(session: Session) -> None:
             reward_before=sum(first) / len(first),
             reward_after=sum(last) / len(last),
             samples_drawn=plan.steps * plan.prompts * plan.samples,
+            **({} if held_out is None else {"held_out": {"problems": len(held_out), **before_and_after(lines)}}),
         )
+
+
+def problems_held_out(session: Session, hub: Hub) -> Task | None:
+    """Of GSM8K's test, those that evaluation tries on the way; None where that is off or there are none."""
+    plan = session.preset.rl
+    if plan.evaluate_every <= 0:
+        return None
+    try:
+        return gsm8k(hub, "test")[: plan.held_out_problems]
+    except Missing as missing:
+        if not session.run.config["allow_missing"]:
+            raise
+        say(session.console, f"rl  is not evaluated on the way: {missing}")
+        return None
+
+
+def pass_at_k(session: Session, examination: Examination, task: Task, step: int) -> dict[str, float]:
+    """{"pass_at_1": ..., "pass_at_2": ...}, estimated without bias, from the same random numbers at every step."""
+    plan = session.preset.rl
+    sampling = Sampling(plan.max_tokens, temperature=1.0, top_k=TOP_K, seed=session.seed + session.world.rank)
+    found = examination.pass_at_k(task, sampling, plan.held_out_samples)["unbiased"]
+    shown = ", ".join(f"pass@{k} {found[k]:.1%}" for k in dict.fromkeys(("1", str(plan.held_out_samples))))
+    say(session.console, f"rl  step {step}: {shown} of {len(task):,} held-out problems")
+    return {f"pass_at_{k}": value for k, value in found.items()}
+
+
+def before_and_after(lines: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """What the first and the last evaluation have logged, as {"before": {"1": pass@1, ...}, "after": ...}."""
+    prefix = "pass_at_"
+    found = [
+        {name.removeprefix(prefix): value for name, value in line.items() if name.startswith(prefix)} for line in lines
+    ]
+    evaluated = [by_k for by_k in found if by_k]
+    return {"before": evaluated[0], "after": evaluated[-1]}
 
 
 def reward(session: Session, problem: Example, completion: Completion) -> float:

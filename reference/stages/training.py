@@ -100,6 +100,7 @@ def train(session: Session, model: GPT, optimizer: MuonAdamW, plan: Plan) -> Non
     if facts := plan.evaluate(plan.steps):
         _check_finite(plan.stage, plan.steps, facts, model)
         run.log(plan.stage, plan.steps, **facts)
+        session.tracker.log(plan.stage, plan.steps, facts)
     _save(session, model, optimizer, plan, step)
 
 
