@@ -80,7 +80,7 @@ DATA=${DATA:-${NANOKATA_DATA:-}}
 [ -z "$DATA" ] || export NANOKATA_DATA=$DATA
 
 # what it will take, before it takes it
-step plan "$PY" -m reference plan --depth "$DEPTH" --nproc $((NPROC * NODES)) "${BATCH[@]}" $SETTINGS
+step plan one plan --depth "$DEPTH" --nproc $((NPROC * NODES)) "${BATCH[@]}" $SETTINGS
 
 # data: the tokenizer needs the first shards, the others come in the meantime
 MISSING=()
@@ -92,7 +92,7 @@ if [ "$SMOKE" = 1 ]; then
     MISSING=(--allow-missing)
 else
     DATA=${DATA:-$HOME/.cache/nanokata}
-    SHARDS=$("$PY" -m reference plan --shards --depth "$DEPTH" --nproc $((NPROC * NODES)) "${BATCH[@]}" $SETTINGS) || fail 2
+    SHARDS=$(one plan --shards --depth "$DEPTH" --nproc $((NPROC * NODES)) "${BATCH[@]}" $SETTINGS) || fail 2
     step data "$PY" -m reference data -n "$SHARDS" --first 10 --words --bundle --root "$DATA"
 fi
 export NANOKATA_DATA=$DATA

@@ -165,19 +165,33 @@ def pairs(settings: tuple[str, ...]) -> dict[str, str]:
 @click.option("--shards", is_flag=True, help="Print the number of training shards alone, for a script.")
 @DEVICE
 @DEVICE_BATCH
+@click.pass_obj
 def plan(
-    depth: int, settings: tuple[str, ...], nproc: int, gpu: str | None, shards: bool, device: str, device_batch: int
+    parts: Any,
+    depth: int,
+    settings: tuple[str, ...],
+    nproc: int,
+    gpu: str | None,
+    shards: bool,
+    device: str,
+    device_batch: int,
 ) -> None:
     """Say what a run will take of memory, hours and dollars; refuse what cannot fit."""
     import torch
 
+    from reference.compiled import IN_BLOCKS
     from reference.data.hub import data_root
+    from reference.parts import Parts
+    from reference.parts.provenance import provenance
     from reference.plan import check_disk, make_plan
     from reference.presets import at_scale, override
 
     preset = override(at_scale(depth), pairs(settings))
     rows = device_batch if device_batch > 0 else None
-    made = make_plan(preset, nproc if nproc > 0 else max(1, torch.cuda.device_count()), device, gpu, rows)
+    processes = nproc if nproc > 0 else max(1, torch.cuda.device_count())
+    code = provenance(parts or Parts())
+    yours = tuple(part for part in IN_BLOCKS if code[part]["whose"] == "learner")
+    made = make_plan(preset, processes, device, gpu, rows, yours)
     click.echo(made.shards if shards else "\n".join(made.lines()))
     if gpu is None and device != "cpu":  # it is to be done here
         check_disk(made, data_root())

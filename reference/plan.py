@@ -28,12 +28,13 @@ OTHER = Gpu("other", 100e12, 0, 2.00)
 
 @dataclass(frozen=True)
 class Plan:
-    """What `make_plan` has found; `lines` says it."""
+    """What `make_plan` has found; `lines` says it. `yours` are the learner's parts that keep blocks from compiling."""
 
     preset: Preset
     gpu: Gpu | None
     nproc: int
     device_rows: int
+    yours: tuple[str, ...] = ()
 
     @property
     def tokens(self) -> int:
@@ -69,7 +70,7 @@ class Plan:
         preset, config = self.preset, self.config
         update = preset.batch_rows * preset.sequence_len
         times = micro_batches(preset.batch_rows, self.nproc, self.device_rows)
-        needed = training_bytes(config, self.device_rows, self.nproc)
+        needed = training_bytes(config, self.device_rows, self.nproc, self.gpu is not None and not self.yours)
         found = [
             f"model     depth {preset.depth}: {parameters(config):,} parameters, {flops_per_token(config):.3g} FLOPs "
             "per token",
@@ -81,6 +82,11 @@ class Plan:
             f"{times} times per update",
             f"memory    about {needed / 1e9:.0f} GB on each device (an estimate)",
         ]
+        if self.gpu is not None and self.yours:
+            found.append(
+                f"parts     yours: {', '.join(self.yours)}. With them blocks are not compiled: that takes more memory, "
+                "which is counted above, and more time and money, which below are those of compiled blocks"
+            )
         if self.gpu is not None:
             dollars = self.nproc * self.gpu.dollars
             found.append(
@@ -94,7 +100,9 @@ class Plan:
         return found
 
 
-def make_plan(preset: Preset, nproc: int, device: str, gpu: str | None, device_rows: int | None) -> Plan:
+def make_plan(
+    preset: Preset, nproc: int, device: str, gpu: str | None, device_rows: int | None, yours: tuple[str, ...] = ()
+) -> Plan:
     """A plan for the GPUs that are here, for `nproc` of a named kind, or for processes on the CPU.
 
     Args:
@@ -103,21 +111,23 @@ def make_plan(preset: Preset, nproc: int, device: str, gpu: str | None, device_r
         device: "auto", "cuda" or "cpu"; not looked at where `gpu` is given.
         gpu: a name of GPUS.
         device_rows: rows at a time; None: as many as fit.
+        yours: the parts of compiled.IN_BLOCKS that are the learner's.
 
     Raises:
         UserError: there is no GPU, or the batch does not divide or fit.
     """
     config, mine = preset.model_config(preset.vocab_size), rows_per_device(preset.batch_rows, nproc)
     if gpu is None and device == "cpu":
-        return Plan(preset, None, nproc, device_rows or mine)
+        return Plan(preset, None, nproc, device_rows or mine, yours)
     kind = _named(gpu) if gpu is not None else _found(device, preset)
-    fitting = rows_that_fit(config, mine, int(kind.memory), nproc)
-    if device_rows is not None and training_bytes(config, device_rows, nproc) > kind.memory:
+    fitting = rows_that_fit(config, mine, int(kind.memory), nproc, compiled=not yours)
+    needed = training_bytes(config, device_rows or fitting, nproc, compiled=not yours)
+    if needed > kind.memory:
         raise UserError(
-            f"{device_rows} rows at a time need about {training_bytes(config, device_rows, nproc) / 1e9:.0f} GB, and a "
+            f"{device_rows} rows at a time need about {needed / 1e9:.0f} GB, and a "
             f"{kind.name} has {kind.memory / 1e9:.0f}; take {fitting}: --device-batch {fitting}."
         )
-    plan = Plan(preset, kind, nproc, device_rows or fitting)
+    plan = Plan(preset, kind, nproc, device_rows or fitting, yours)
     micro_batches(preset.batch_rows, nproc, plan.device_rows)  # refuses what does not divide
     return plan
 

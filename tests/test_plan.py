@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 
+from reference.cli import main
 from reference.errors import UserError
+from reference.memory import training_bytes
+from reference.parts import Parts
 from reference.plan import check_disk, make_plan
 from reference.presets import at_scale, override
 
@@ -31,6 +37,35 @@ def test_larger_runs() -> None:
     d32 = make_plan(at_scale(32), 8, "auto", "H100", None)
     assert d32.device_rows == 8
     assert d32.hours * 0.45 / 0.509 == pytest.approx(31.3, rel=0.02)
+
+
+def test_the_learners_parts() -> None:
+    """In blocks they keep more of every token, so that fewer rows fit; the plan says so and that it is slower."""
+    its = make_plan(at_scale(20), 8, "auto", "H100", None)
+    mine = make_plan(at_scale(20), 8, "auto", "H100", None, ("rmsnorm", "rope"))
+    assert mine.device_rows < its.device_rows
+    text = "\n".join(mine.lines())
+    gigabytes = training_bytes(mine.config, mine.device_rows, 8, compiled=False) / 1e9
+    assert f"{mine.device_rows} rows of 2,048 tokens on each of 8" in text
+    assert f"memory    about {gigabytes:.0f} GB on each device" in text
+    assert "parts     yours: rmsnorm, rope. With them blocks are not compiled: that takes more memory" in text
+    assert not any(line.startswith("parts") for line in its.lines())
+    with pytest.raises(UserError, match=rf"^32 rows .* take {mine.device_rows}: --device-batch {mine.device_rows}"):
+        make_plan(at_scale(20), 8, "auto", "H100", 32, ("rope",))
+    small = override(at_scale(2), {"batch_rows": "8", "sequence_len": "64", "base_steps": "3"})
+    assert not any(line.startswith("parts") for line in make_plan(small, 2, "cpu", None, None, ("rope",)).lines())
+
+
+@pytest.mark.parametrize(("part", "told"), [("rope", "parts     yours: rope."), ("grpo", ""), ("", "")])
+def test_the_command_knows_whose_parts_they_are(tmp_path: Path, part: str, told: str) -> None:
+    """Given the learner's parts it plans for those of them that stand in blocks."""
+    (tmp_path / "mine.py").write_text("")
+    mine = SimpleNamespace(**{**vars(getattr(Parts(), part)), "__file__": str(tmp_path / "mine.py")}) if part else None
+    arguments = ["plan", "--depth", "20", "--gpu", "H100", "--nproc", "8"]
+    result = CliRunner().invoke(main, arguments, obj=replace(Parts(), **{part: mine}) if part else None)
+    assert result.exit_code == 0
+    lines = [line for line in result.output.splitlines() if line.startswith("parts")]
+    assert [line[: len(told)] for line in lines] == [told] * bool(told)
 
 
 def test_without_a_gpu() -> None:

@@ -117,7 +117,8 @@ def test_one_process_and_the_learners_parts(place: Path) -> None:
     status, _, lines = run(place, NPROC="1", PARTS="mine")
     assert status == 0
     assert not any("torchrun" in line for line in lines)
-    assert [line.split()[:3] for line in lines if "base-train" in line] == [["-m", "dojo", "train"]]
+    its = [line for line in lines if "base-train" in line or " plan " in line]
+    assert [line.split()[:3] for line in its] == [["-m", "dojo", "train"]] * 3, "the plan is of these parts, too"
     status, printed, lines = run(place, PARTS="yours")
     assert (status, lines) == (2, [])
     assert "PARTS is reference or mine, not yours." in printed
