@@ -68,6 +68,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             total += loss
             torch.mm(g, w, out=grad_x[rows : rows + at_once])
             grad_w += g.T @ h
+            del g  # on a GPU a gigabyte, which the next can have
         ctx.save_for_backward(grad_x.div_(N), grad_w.div_(N))
         return total / N
 

@@ -9,26 +9,27 @@ from reference.sizes import matrix_parameters, parameters
 
 USABLE = 0.92  # of a device's memory; the rest goes to CUDA itself, the libraries' workspaces and fragments
 MOST_ROWS = 32  # beyond, nothing becomes faster
-# What the backward pass needs of one token in one layer, in numbers of 2 bytes and multiples of C. On a CPU
-# torch.compile's partitioner keeps 19: the residual stream (2), its norms (2), q and k turned (2) and normed (2), v
-# (1), attention's result (2), the MLP before and after squaring (8). nanochat's d20 is known to fit 32 rows into 80 GB,
-# which leaves room for about 17. The reference's eager code keeps 20, and copies in float32; a learner's, more.
-KEPT_COMPILED, KEPT_EAGER = 17, 30
+# What the backward pass needs of one token in one layer, in numbers of 2 bytes and multiples of C, counted by torch's
+# allocator. Compiled: the two norms (2), q and k (2), v (1), attention's result (1), the MLP before and after squaring
+# (8). Eager, with the reference's parts, also what goes into the norms, and the rest of v's product: 20; a learner's
+# parts keep more, such as copies in float32.
+KEPT_COMPILED, KEPT_EAGER = 14, 30
 
 
 def training_bytes(config: GPTConfig, device_rows: int, world_size: int = 1, compiled: bool = True) -> int:
-    """An estimate of the most memory that a device holds while `device_rows` rows go through it.
+    """An estimate of the most memory that a device holds while it trains on `device_rows` rows at a time.
 
-    Weights and gradients in float32 stand on every device, a bfloat16 copy of the weights beside them; of what the
-    optimizer remembers each holds its share, and while it steps the gradients of all matrices once more.
+    Weights and gradients stand on every device in float32; of what the optimizer remembers each holds its share.
+    Beside these stand either the activations, the weights in bfloat16 and a chunk of logits, or what an update of the
+    matrices takes, one stack of them at a time.
     """
-    N, M = parameters(config), matrix_parameters(config)
-    weights = (4 + 4 + 2) * N
-    optimizer = (4 * M + 8 * (N - M)) // world_size + 4 * M
+    N, M, C = parameters(config), matrix_parameters(config), config.n_embd
+    tokens, V = device_rows * config.sequence_len, config.padded_vocab_size
+    held = (4 + 4) * N + (4 * M + 8 * (N - M)) // world_size
     kept = KEPT_COMPILED if compiled else KEPT_EAGER
-    activations = 2 * kept * config.n_embd * config.n_layer * device_rows * config.sequence_len
-    head = 12 * ROWS_ON_GPU * config.padded_vocab_size  # logits in bfloat16 and float32, and their gradient
-    return weights + optimizer + activations + head
+    blocks = 2 * kept * C * config.n_layer * tokens + 2 * M
+    head = 4 * min(ROWS_ON_GPU, tokens) * V + 6 * V * C + 2 * tokens * C  # logits and their gradient; weights'; input's
+    return held + max(blocks + head, 8 * M)
 
 
 def rows_that_fit(config: GPTConfig, rows: int, memory: int, world_size: int = 1, compiled: bool = True) -> int:

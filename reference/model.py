@@ -69,10 +69,12 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, qkv_weight: Tensor, cos: Tensor, sin: Tensor, cache: Any) -> Tensor:
         B, T, _ = x.shape
-        H, Hkv, parts = self.config.n_head, self.config.n_kv_head, self.parts
-        heads = F.linear(x, qkv_weight).view(B, T, H + 2 * Hkv, -1)  # one product; what follows treats q and k alike
-        qk, v = heads.split((H + Hkv, Hkv), dim=2)
-        qk = parts.rmsnorm.rms_norm(parts.rope.apply_rotary(qk, cos, sin), RMS_EPS)
+        H, Hkv, D, parts = self.config.n_head, self.config.n_kv_head, self.config.head_dim, self.parts
+        if torch.compiler.is_compiling():  # v apart: kept for the backward pass, it would hold the memory of q and k
+            qk, v = (F.linear(x, w).view(B, T, -1, D) for w in qkv_weight.split(((H + Hkv) * D, Hkv * D)))
+        else:
+            qk, v = F.linear(x, qkv_weight).view(B, T, -1, D).split((H + Hkv, Hkv), dim=2)  # one product
+        qk = parts.rmsnorm.rms_norm(parts.rope.apply_rotary(qk, cos, sin), RMS_EPS)  # (B, T, H + Hkv, D), both alike
         q, k = qk.transpose(1, 2).split((H, Hkv), dim=1)  # (B, H, T, D), (B, Hkv, T, D)
         v = v.transpose(1, 2)
         if cache is not None:

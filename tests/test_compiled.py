@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 import torch
+import torch.nn.functional as F
 from torch._dynamo.utils import counters
 
 from bench._peer import random_model
 from reference.compiled import compiled_trunk
 from reference.loss import _chunk, fusible_chunk
+from reference.memory import KEPT_COMPILED
 from reference.model import GPT, GPTConfig
 from reference.parts import Parts
 from reference.parts.provenance import counted
@@ -41,6 +46,33 @@ def test_the_trunk_is_one_graph() -> None:
     assert counters["stats"]["unique_graphs"] == 1
     assert not counters["graph_break"]
     assert once["rmsnorm"] == 2 + 3 * 2
+
+
+def test_what_the_backward_pass_keeps() -> None:
+    """A layer more keeps 14 numbers of width C a token more, in bfloat16, and its weights: what plan counts with."""
+
+    def fused(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:  # as on a GPU: no logits to keep
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+    def kept(n_layer: int) -> int:
+        config = GPTConfig(vocab_size=64, n_layer=n_layer, n_head=2, n_kv_head=2, n_embd=256, sequence_len=256)
+        model = GPT(config, replace(Parts(), attention=SimpleNamespace(causal_attention=fused)), torch.bfloat16)
+        model.hidden(torch.zeros(1, 1, dtype=torch.int64))
+        storages = {}
+
+        def note(tensor: torch.Tensor) -> torch.Tensor:
+            storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        trunk = torch.compile(model.hidden, dynamic=False, backend="aot_eager_decomp_partition")
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            x = trunk(torch.zeros(2, 256, dtype=torch.int64))
+        assert x.requires_grad
+        weights = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
+        return sum(size for place, size in storages.items() if place not in weights)
+
+    of_a_layer = (kept(4) - kept(2)) / 2 - 2 * 12 * 256**2
+    assert of_a_layer / (2 * 256 * 512) == pytest.approx(KEPT_COMPILED, abs=0.2)  # and some numbers of a row each
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

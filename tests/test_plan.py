@@ -94,10 +94,10 @@ def test_a_disk_that_is_too_small(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("depth", "nproc", "gpu", "rows", "sentence"),
     [
-        (20, 8, "H100", 64, r"^64 rows at a time need about \d+ GB, and a H100 has 80; take 32: --device-batch 32"),
+        (20, 8, "H100", 64, r"^64 rows at a time need about \d+ GB, and a H100 has 85; take 32: --device-batch 32"),
         (20, 6, "H100", None, r"^An update of 256 rows does not divide into 6 processes; .* 252 or 258"),
         (20, 8, "H100", 12, r"^The 32 rows that each of 8 .* of 12; take 8 or 16 with --device-batch"),
-        (32, 1, "4090", None, r"^A model of depth 32 needs about \d+ GiB .* there are 22 GiB; take a smaller depth"),
+        (32, 1, "4090", None, r"^A model of depth 32 needs about \d+ GiB .* there are 24 GiB; take a smaller depth"),
         (20, 8, "TPU", None, r"^No figures are known for a GPU 'TPU', only for B200, "),
     ],
 )

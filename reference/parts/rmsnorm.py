@@ -32,8 +32,7 @@ def rms_norm(x: Tensor, eps: float = 1e-6) -> Tensor:
     if not eps >= 0:
         raise ValueError(f"eps should be at least 0, not {eps}")
     if torch.compiler.is_compiling():
-        wide = x.float()
-        return (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)).to(x.dtype)  # one kernel with its like
+        return _ForCompiler.apply(x, eps)
     if torch.is_grad_enabled():
         return _RMSNorm.apply(x, eps)
     wide = x.float()  # a token at a time, the bookkeeping for a gradient would cost more than the norm
@@ -68,3 +67,24 @@ class _RMSNorm(torch.autograd.Function):
         wide, g = x.float(), g.float()
         slope = (g * wide).mean(-1, keepdim=True) * r.square()  # (..., 1)
         return torch.addcmul(g, wide, slope, value=-1).mul_(r).to(x.dtype), None
+
+
+class _ForCompiler(torch.autograd.Function):
+    """The same in operations that a compiler fuses, and with x r = y in the gradient: dL/dx = r (g - y mean(g y)).
+
+    What follows a norm is a product or attention, which keep y anyway; so x need not be kept.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, eps: float) -> Tensor:
+        wide = x.float()
+        r = torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)
+        y = (wide * r).to(x.dtype)
+        ctx.save_for_backward(y, r)
+        return y
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, g: Tensor) -> tuple[Tensor, None]:
+        y, r = ctx.saved_tensors  # type: ignore[attr-defined]
+        wide, g = y.float(), g.float()
+        return (r * (g - wide * (g * wide).mean(-1, keepdim=True))).to(y.dtype), None
