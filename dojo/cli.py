@@ -34,7 +34,9 @@ class Group(click.Group):
         try:
             return super().main(*args, **kwargs)
         except click.ClickException as error:
-            print(f"{error.format_message().rstrip('.')}.", file=sys.stderr)
+            command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
+            hint = f"; see {command} --help" if command else ""
+            print(f"{error.format_message().rstrip('.')}{hint}.", file=sys.stderr)
             sys.exit(2)
         except (click.Abort, KeyboardInterrupt):
             sys.exit(130)
@@ -140,7 +142,7 @@ def d4(arguments: tuple[str, ...], left_out: tuple[Kata, ...]) -> None:
     from dojo.stack import green_parts
     from reference.cli import main as reference
 
-    reference(["d4", *arguments], obj=green_parts(left_out))
+    reference(["d4", *arguments], prog_name="python -m dojo", obj=green_parts(left_out))
 
 
 @main.command()
@@ -180,7 +182,7 @@ def train(arguments: tuple[str, ...], left_out: tuple[Kata, ...]) -> None:
     from dojo.stack import green_parts
     from reference.cli import main as reference
 
-    reference(list(arguments), obj=green_parts(left_out))
+    reference(list(arguments), prog_name="python -m dojo train", obj=green_parts(left_out))
 
 
 @main.command()

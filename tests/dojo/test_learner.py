@@ -247,8 +247,10 @@ def test_tracebacks_for_those_who_ask(checkout: Checkout) -> None:
     [
         (("kata", "10"), "There is no kata '10'; the katas are 01 bpe, 02 rmsnorm"),
         (("hint", "rop"), "There is no kata 'rop'"),
-        (("hint",), "Missing argument 'KATA'."),
-        (("dance",), "No such command 'dance'."),
+        (("hint",), "Missing argument 'KATA'; see python -m dojo hint --help."),
+        (("dance",), "No such command 'dance'; see python -m dojo --help."),
+        (("train", "mid", "--seed", "1"), "; see python -m dojo train mid --help."),
+        (("d4", "now"), "; see python -m dojo d4 --help."),
     ],
 )
 def test_bad_commands(checkout: Checkout, arguments: tuple[str, ...], sentence: str) -> None:
