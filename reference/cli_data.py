@@ -32,7 +32,12 @@ ROOT = click.option(
     metavar="N",
     help="End when the first N training shards are there; another process fetches the rest. 0 or less: off.",
 )
-@click.option("--source", default=None, metavar="URL|DIR", help="Where the shards are; by default the hub.")
+@click.option(
+    "--source",
+    default=None,
+    metavar="URL|DIR",
+    help="Where the shards are; by default where the first came from, the hub.",
+)
 @click.option(
     "--shards-in-all",
     default=None,
@@ -59,7 +64,7 @@ def data(
     from reference.core.bundle import fetch_bundle
     from reference.data.download import Downloader
     from reference.data.hub import data_root
-    from reference.data.shards import HUB_SHARDS, HUB_URL, fetch_in_background, fetch_shards, shard_source
+    from reference.data.shards import HUB_SHARDS, fetch_in_background, fetch_shards, shard_source, source_of
     from reference.tasks.spelling import WORDS_URL
 
     if count is None and not words and not bundle:
@@ -73,7 +78,7 @@ def data(
         click.echo(root / "eval_bundle")
     if count is not None:
         folder = out or root / "base_data"
-        shards = shard_source(source or HUB_URL, shards_in_all or HUB_SHARDS)
+        shards = shard_source(source, shards_in_all or HUB_SHARDS) if source else source_of(folder)
         if fetch_shards(shards.plan(count), folder, console, first, workers):
             again = ["-n", str(count), "-w", str(workers), "--source", shards.url, "--out", str(folder)]
             fetch_in_background([*again, "--shards-in-all", str(shards.count)], folder, console)

@@ -140,7 +140,7 @@ def test_a_stalled_connection(server: Unruly, tmp_path: Path) -> None:
 def test_what_is_not_there(server: Unruly, tmp_path: Path) -> None:
     """No second attempt is made, for it would end the same way, and the sentence says what to do."""
     server.deeds["/file"] = [404]
-    with pytest.raises(UserError, match="the server answers 404 Not Found; name another place") as error:
+    with pytest.raises(UserError, match="the server answers 404 Not Found; get it elsewhere and put it at") as error:
         QUICK.fetch(f"{server.url}/file", tmp_path / "file")
     assert "\n" not in str(error.value)
     assert (len(server.asked), left(tmp_path)) == (1, {})
@@ -158,7 +158,7 @@ def test_no_network(tmp_path: Path, url: str) -> None:
 @pytest.mark.parametrize("url", ["nonsense", "gopher://x/y"])
 def test_no_url(tmp_path: Path, url: str) -> None:
     """What is no URL is refused at once."""
-    with pytest.raises(UserError, match="name another place"):
+    with pytest.raises(UserError, match="; name another --source"):
         QUICK.fetch(url, tmp_path / "file")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -19,6 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
+from reference.cli import main
 from reference.data.documents import open_source
 from reference.data.download import Downloader
 from reference.data.loader import TokenLoader
@@ -102,7 +105,7 @@ def test_validation_comes_first_then_as_many_as_asked(server: Unruly, tmp_path: 
     assert shards_in(tmp_path / "data") == ["shard_00000.parquet", "shard_00001.parquet", "shard_00004.parquet"]
     assert missing == []
     assert "3/3  shard_00001.parquet" in printed
-    assert "holds 2 shards to train on, and shard_00004.parquet for validation" in printed
+    assert "holds 2 shards to train on and shard_00004.parquet for validation" in printed
     fetch(server, tmp_path / "data", 2)
     assert len(server.asked) == 3
     fetch(server, tmp_path / "data", 3)
@@ -165,7 +168,7 @@ def test_what_is_measured_does_not_depend_on_what_is_there(server: Unruly, tmp_p
     assert isinstance(source, PlannedShards)
     assert list(source.validation()) == texts_of(4)
     assert list(islice(source.stream("train"), 23)) == texts_of(0)
-    with pytest.raises(UserError, match=r"shard_00001\.parquet is not in .* yet; run: python -m reference data -n 3"):
+    with pytest.raises(UserError, match=r"shard_00001\.parquet is not in .*; run python -m reference data -n 3 --out"):
         list(islice(source.stream("train"), 24))
     fetch(server, tmp_path, 3)
     assert list(islice(source.stream("train"), 33)) == texts_of(0) + texts_of(1), "the same source sees it arrive"
@@ -173,6 +176,24 @@ def test_what_is_measured_does_not_depend_on_what_is_there(server: Unruly, tmp_p
     fetch(server, tmp_path, 4)
     assert open_source(str(tmp_path)).fingerprint != source.fingerprint
     assert json.loads(json.dumps(source.fingerprint)) == source.fingerprint
+
+
+def test_what_is_missing_comes_from_where_the_others_came(server: Unruly, tmp_path: Path) -> None:
+    """The command that a missing shard names fetches it; a folder takes no shards of a source with another last one."""
+    fetch(server, tmp_path / "of all", 3)
+    (tmp_path / "of all" / "shard_00001.parquet").unlink()
+    with pytest.raises(UserError) as error:
+        list(islice(open_source(str(tmp_path / "of all")).stream("train"), 24))
+    command = re.search(r"run python -m reference data (.*?), which", str(error.value))
+    assert command is not None
+    main(["data", *shlex.split(command[1])])
+    assert list(islice(open_source(str(tmp_path / "of all")).stream("train"), 33)) == texts_of(0) + texts_of(1)
+    plan = (tmp_path / "of all" / "shards.json").read_text()
+    with pytest.raises(
+        UserError, match=r"of all is for the shards of http.*, of which shard_00004\.parquet is for val"
+    ):
+        fetch_shards(ShardSource().plan(3), tmp_path / "of all", Console(file=io.StringIO()), downloader=QUICK)
+    assert (tmp_path / "of all" / "shards.json").read_text() == plan
 
 
 def test_planned_shards_are_read_as_others(server: Unruly, tmp_path: Path) -> None:

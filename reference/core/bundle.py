@@ -124,7 +124,7 @@ def fetch_bundle(folder: Path, url: str = URL, downloader: Downloader | None = N
             config.parent.replace(folder)
         shutil.rmtree(unpacked, ignore_errors=True)
     if config is None:
-        raise UserError(f"{url} holds no core.yaml; name another place.")
+        raise UserError(f"{url} holds no core.yaml; get the bundle elsewhere and unpack it into {folder}.")
 
 
 def _check_archive(path: Path) -> None:

@@ -19,6 +19,7 @@ from reference.errors import UserError
 
 CHUNK = 1 << 16
 DIGEST = re.compile(r'"?([0-9a-f]{64})"?')
+NO_URL = requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema
 WORTH_ANOTHER_ATTEMPT = {408, 425, 429, 500, 502, 503, 504}
 
 
@@ -77,7 +78,7 @@ class Downloader:
                 _check(part, self._receive(url, part), check)
             except (requests.RequestException, _Broken, _Wrong) as error:
                 if attempt == self.attempts or _is_final(error):
-                    raise UserError(f"Cannot fetch {url}: {_reason(error)}; {_advice(error)}.") from error
+                    raise UserError(f"Cannot fetch {url}: {_reason(error)}; {_advice(error, path)}.") from error
                 if self.stop.wait(self.backoff * 2 ** (attempt - 1)):
                     raise Stopped from error
             else:
@@ -123,7 +124,7 @@ def _chunks_of(source: Path) -> Iterator[bytes]:
     try:
         stream = source.open("rb")
     except OSError as error:
-        raise UserError(f"Cannot read {source} ({error.strerror}); name another place.") from error
+        raise UserError(f"Cannot read {source} ({error.strerror}); name another --source.") from error
     with stream:
         yield from iter(lambda: stream.read(CHUNK), b"")
 
@@ -155,7 +156,7 @@ def _is_final(error: Exception) -> bool:
     """Would another attempt end the same way?"""
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return error.response.status_code not in WORTH_ANOTHER_ATTEMPT
-    return isinstance(error, (requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema))
+    return isinstance(error, NO_URL)
 
 
 def _reason(error: Exception) -> str:
@@ -171,7 +172,9 @@ def _reason(error: Exception) -> str:
     return str(error)
 
 
-def _advice(error: Exception) -> str:
-    if isinstance(error, (requests.HTTPError, requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema)):
-        return "name another place to fetch it from"
-    return "look to the network and run this again, which goes on from here, or name a local copy"
+def _advice(error: Exception, path: Path) -> str:
+    if isinstance(error, NO_URL):
+        return "name another --source"
+    if _is_final(error):
+        return f"get it elsewhere and put it at {path}"
+    return f"look to the network and run this again, which goes on from here, or put a copy at {path}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -99,8 +100,14 @@ def read_plan(folder: Path) -> Plan | None:
         if not plan.train or not all(isinstance(name, str) for name in (*plan.train, plan.validation)):
             raise ValueError
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"The file {file} is damaged; write it anew with: python -m reference data.") from error
+        raise UserError(
+            f"The file {file} is damaged; delete it and fetch the shards again, {_command(folder)}."
+        ) from error
     return plan
+
+
+def _command(folder: Path, count: int | str = "N") -> str:
+    return f"python -m reference data -n {count} --out {shlex.quote(str(folder))}"
 
 
 class PlannedShards:
@@ -126,10 +133,9 @@ class PlannedShards:
     def _groups(self, name: str) -> list[RowGroup]:
         if name not in self._opened:
             if not (self._folder / name).exists():
-                count = len(self._plan.train)
                 raise UserError(
-                    f"The shard {name} is not in {self._folder} yet; run: python -m reference data -n {count}, "
-                    "which fetches what is missing, or waits for the process that does."
+                    f"The shard {name} is not in {self._folder}; run {_command(self._folder, len(self._plan.train))}, "
+                    "which fetches what is missing, or waits for the process that does, and then this again."
                 )
             self._opened[name] = _row_groups(self._folder / name)
         return self._opened[name]

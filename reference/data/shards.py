@@ -25,7 +25,7 @@ from rich.console import Console
 
 from reference.checkpoint import user_error_unless_written
 from reference.data.download import Downloader
-from reference.data.parquet import Plan
+from reference.data.parquet import Plan, read_plan
 from reference.errors import UserError
 from reference.lock import try_lock
 from reference.progress import say
@@ -52,6 +52,10 @@ def shard_name(number: int) -> str:
     return f"shard_{number:05d}.parquet"
 
 
+def shard_number(name: str) -> int:
+    return int(name.removeprefix("shard_").removesuffix(".parquet"))
+
+
 def shard_source(place: str, count: int = HUB_SHARDS) -> ShardSource:
     """The source that `place` names: a URL with `count` shards, or a folder, whose shards are counted."""
     if "://" in place and not place.startswith("file:"):
@@ -66,6 +70,12 @@ def shard_source(place: str, count: int = HUB_SHARDS) -> ShardSource:
             "and none left out; name another --source."
         )
     return ShardSource(folder.resolve().as_uri(), len(names))
+
+
+def source_of(folder: Path) -> ShardSource:
+    """The source that a folder was begun with, or the hub for a new one."""
+    plan = read_plan(folder)
+    return ShardSource(plan.source, shard_number(plan.validation) + 1) if plan else ShardSource()
 
 
 def check_shard(path: Path) -> None:
@@ -95,10 +105,16 @@ def fetch_shards(
         The names of the shards that are still missing, because of `first`.
 
     Raises:
-        UserError: a shard cannot be had.
+        UserError: a shard cannot be had, or the folder is for those of another source.
         KeyboardInterrupt: on Ctrl-C, after the running downloads have been put aside; the next call goes on from there.
     """
     with _alone(folder, console):
+        before = read_plan(folder)
+        if before and before.validation != plan.validation:  # or what is measured would be another text
+            raise UserError(
+                f"{folder} is for the shards of {before.source}, of which {before.validation} is for validation; leave "
+                "--source out to go on with these, or name another --out."
+            )
         plan.write(folder)
         wanted = plan.train[:first] if first > 0 else plan.train
         missing = [name for name in (plan.validation, *wanted) if not (folder / name).exists()]
@@ -108,7 +124,7 @@ def fetch_shards(
             fetching = replace(downloader or Downloader(), arrived=progress.arrived, stop=stop)
             for name in _at_once(partial(_fetch_shard, fetching, plan.source, folder), names, workers, stop):
                 progress.done(name)
-        say(console, f"data  {folder} holds {len(wanted):,} shards to train on, and {plan.validation} for validation")
+        say(console, f"data  {folder} holds {len(wanted):,} shards to train on and {plan.validation} for validation")
     return [name for name in plan.train if not (folder / name).exists()]
 
 
