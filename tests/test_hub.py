@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reference.data.hub import Hub, Missing, data_root, rows_of
+from reference.data.hub import Hub, Missing, data_root, hub_answers, rows_of
 from reference.errors import UserError
 
 ROWS = [{"question": f"q{i}", "choices": {"text": ["x", f"y{i}"], "label": ["A", "B"]}} for i in range(10)]
@@ -79,6 +81,15 @@ def test_without_the_library(tmp_path: Path) -> None:
 
     with pytest.raises(Missing, match=r"pip install 'nanokata\[full\]'"):
         Hub(tmp_path, fetch).rows("org/set", "main", "train")
+
+
+def test_no_network_is_noticed_at_once() -> None:
+    """Before the library tries again and again; a server that is there counts, whatever it says."""
+    assert not hub_answers("http://127.0.0.1:1")
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:  # which answers 501
+        Thread(target=server.serve_forever, daemon=True).start()
+        assert hub_answers(f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
 
 
 @pytest.mark.parametrize("names", [["train-00001-of-00002"], ["train-00000-of-00002"], ["train-0"]])
