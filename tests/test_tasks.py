@@ -74,7 +74,7 @@ def test_kinds_checks_and_rewards() -> None:
 def test_mmlu_prompt() -> None:
     """Options before their letters, no space between, so that the letter is the token that the answer is."""
     row = {"question": "How many?", "choices": ["one", "two", "= 3", ""], "answer": 1, "subject": "sums"}
-    for wrapped in (row, {"train": row}):
+    for wrapped in (row, {"train": row}, {**row, "train": None}):
         task = mmlu(hub_of(wrapped), "auxiliary_train")
         lines = question_of(task, 0).splitlines()
         assert lines[1:6] == ["How many?", "- one=A", "- two=B", "- = 3=C", "- =D"]

@@ -34,7 +34,7 @@ def mmlu(hub: Hub, split: str) -> Task:
     """57 subjects: split auxiliary_train (99,842 rows, of other tests), test (14,042), validation or dev."""
 
     def read(row: Row) -> Example:
-        row = row.get("train", row)  # some versions wrap the rows of auxiliary_train
+        row = row.get("train") or row  # some versions wrap the rows of auxiliary_train
         return example(row["question"], row["choices"], LETTERS, LETTERS[row["answer"]])
 
     return _task("mmlu", hub.rows("cais/mmlu", "all", split), read)
