@@ -28,6 +28,9 @@ SETTINGS = click.option(
     metavar="NAME=VALUE",
     help="Change one value of the preset, such as base_steps=100; may be repeated.",
 )
+ALLOW_MISSING = click.option(
+    "--allow-missing", is_flag=True, help="Leave out of mid and sft what data sets are not there, from now on."
+)
 DEVICE = click.option(
     "--device",
     default="auto",
@@ -99,7 +102,7 @@ def train_one(
 )
 @DATA
 @click.option("--seed", default=0, show_default=True, type=SEED, metavar="N", help="Everything random follows from it.")
-@click.option("--allow-missing", is_flag=True, help="Leave out of mid and sft what data sets are not there.")
+@ALLOW_MISSING
 @SETTINGS
 @training_options
 @click.pass_obj
@@ -127,14 +130,15 @@ def tok_train(
 
 
 def _stage(name: str, stage: str, what: str) -> click.Command:
-    def train(parts: Any, tag: str | None, again: bool, **how: Any) -> None:
-        train_one(parts, stage, begun_order(tag, stage, again), **how)
+    def train(parts: Any, tag: str | None, again: bool, allow_missing: bool = False, **how: Any) -> None:
+        train_one(parts, stage, begun_order(tag, stage, again, allow_missing), **how)
 
     train.__doc__ = what
-    return click.command(name=name)(TAG(training_options(click.pass_obj(train))))
+    command = training_options(click.pass_obj(train))
+    return click.command(name=name)(TAG(ALLOW_MISSING(command) if stage in ("mid", "sft") else command))
 
 
-def begun_order(tag: str | None, stage: str, again: bool = False) -> Any:
+def begun_order(tag: str | None, stage: str, again: bool = False, allow_missing: bool = False) -> Any:
     """The order to go on with a run of real data at one stage, as it was begun."""
     from reference.pipeline import Order
     from reference.presets import read_preset
@@ -146,7 +150,7 @@ def begun_order(tag: str | None, stage: str, again: bool = False) -> Any:
     if preset.curriculum != "hub":
         raise UserError(f"The run {run.path} is one of ./noxw -s d4; begin one on real data with tok-train.")
     start = stage if again else None
-    return Order(RUNS, run.tag, preset, config["seed"], config["data"], start, stage, config["allow_missing"])
+    return Order(RUNS, run.tag, preset, config["seed"], config["data"], start, stage, allow_missing)
 
 
 def pairs(settings: tuple[str, ...]) -> dict[str, str]:

@@ -60,7 +60,7 @@ class Order:
     """What is asked for: the run `tag` under `root`, from stage `start` anew, or from where it stopped.
 
     `only` names a stage to train alone. `data` is "primer", or where the text is; for a preset at scale the folder of
-    all data, see data/hub.py, of which `allow_missing` leaves out the conversations that are not there.
+    all data, see data/hub.py, of which `allow_missing` leaves out, from now on, the conversations that are not there.
     """
 
     root: Path
@@ -138,9 +138,11 @@ def open_session(
         world.barrier()
         run.reload()
         code = provenance(parts)
-        # as many as train any stage: the first one, the tokenizer, is trained by one process
         run.update(
-            parts=_parts(run, code), machine={"devices": max(world.size, run.config["machine"].get("devices", 1))}
+            parts=_parts(run, code),
+            allow_missing=run.config.get("allow_missing", False) or order.allow_missing,
+            # as many as train any stage: the first one, the tokenizer, is trained by one process
+            machine={"devices": max(world.size, run.config["machine"].get("devices", 1))},
         )
         counted_parts, calls = counted(parts)
         session = Session(
@@ -246,14 +248,13 @@ def _identity(order: Order, source: DocumentSource) -> dict[str, Any]:
         "data": order.data,
         "settings": asdict(order.preset),
         "source": source.fingerprint if order.preset.curriculum == "primer" else {},
-        "allow_missing": order.allow_missing,
     }
 
 
 def _check_same_order(run: Run, order: Order, source: DocumentSource) -> None:
     words = {"data": "other data", "settings": "other settings", "source": "other text in its data"}
     for key, value in _identity(order, source).items():
-        if run.config.get(key, False) != value:
+        if run.config.get(key) != value:
             raise UserError(
                 f"The run {run.path} was begun with {words.get(key, f'another {key}')}; repeat the command that began "
                 "it, or begin another run with --tag NEW."

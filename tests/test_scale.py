@@ -110,9 +110,10 @@ def go(
     given: Parts | None = None,
     device_rows: int | None = 2,
     again: bool = False,
+    allow_missing: bool = False,
 ) -> Run:
     """Train one stage of the run `root`/t, with a checkpoint after every step."""
-    order = Order(root, "t", PRESET, 0, str(data), stage if again else None, stage)
+    order = Order(root, "t", PRESET, 0, str(data), stage if again else None, stage, allow_missing)
     console = Console(file=io.StringIO(), width=300)
     return make_run(order, given or parts(), console, "cpu", EVERY_STEP, world, device_rows)
 
@@ -258,6 +259,27 @@ def test_going_on_with_another_number(data: Path, whole: Path, tmp_path: Path) -
         go(data, tmp_path, "mid")
     go(data, tmp_path, "mid", again=True)
     assert Run.open(tmp_path, "t").is_complete("mid")
+
+
+def test_going_without_a_data_set(data: Path, whole: Path, tmp_path: Path) -> None:
+    """What is missing can be left out as the sentence says, from then on, but not in the middle of a stage."""
+    poor = shutil.copytree(data, tmp_path / "poor")
+    words = poor / "words" / "words_alpha.txt"
+    shutil.copytree(whole / "t", tmp_path / "t")
+    run = Run.open(tmp_path, "t")
+    run.update(data=str(poor))
+    go(poor, tmp_path, "mid", again=True)
+    words.unlink()
+    run.reload()
+    run._write({**run.config, "stages": {k: v for k, v in run.config["stages"].items() if k != "mid"}})
+    with pytest.raises(UserError, match=r"no word list .*; or train without it: --allow-missing\.$"):
+        go(poor, tmp_path, "mid")
+    with pytest.raises(
+        UserError, match=r"have changed since the stage mid was begun: it read .* and now there .*; put"
+    ):
+        go(poor, tmp_path, "mid", allow_missing=True)
+    go(poor, tmp_path, "mid", again=True)
+    assert go(poor, tmp_path, "sft").config["stages"]["sft"]["facts"]["missing"] == ["simple_spelling", "spelling_bee"]
 
 
 def test_micro_batches_change_nothing(data: Path, whole: Path, tmp_path: Path) -> None:

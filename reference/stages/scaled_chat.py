@@ -96,7 +96,7 @@ def masked_loss(session: Session, model: GPT, ids: Tensor, mask: Tensor) -> Tens
 def _train(
     session: Session,
     stage: str,
-    before: str,
+    start: str,
     plan: ChatPlan,
     rows: int,
     learned: Mixture,
@@ -105,7 +105,7 @@ def _train(
     momentum: Callable[[int], float],
 ) -> None:
     world, preset = session.world, session.preset
-    model = session.trained_model(before)
+    model = session.trained_model(start)
     optimizer = MuonAdamW(model, session.parts, Rates().scaled(plan.rate, plan.rate, plan.rate), world)
     at_once, times = session.micro_batches(rows)
     every = max(1, plan.steps // EVALUATIONS)
@@ -158,7 +158,15 @@ def _train(
 
     def seek(position: dict) -> None:
         nonlocal batches
+        if (before := position["sizes"]) != learned.sizes:
+            raise UserError(
+                f"The data sets have changed since the stage {stage} was begun: it read {_counts(before)}, and now "
+                f"there are {_counts(learned.sizes)}; put back what it read, or begin the stage anew with --again."
+            )
         batches = Ahead(loader(learned, position), session.device)
+
+    def position() -> dict:
+        return {**batches.position, "sizes": learned.sizes}
 
     said = answers(session, model, QUESTIONS) if world.is_main else []
     schedule = linear_warmdown(plan.steps, plan.warmdown)
@@ -166,7 +174,7 @@ def _train(
         session,
         model,
         optimizer,
-        Plan(stage, plan.steps, gradients, schedule, momentum, evaluate, seek, lambda: batches.position),
+        Plan(stage, plan.steps, gradients, schedule, momentum, evaluate, seek, position),
     )
     if world.is_main:
         _note(session, stage, model, said, learned, tokens=plan.steps * rows * preset.sequence_len)
@@ -179,6 +187,9 @@ def _note(session: Session, stage: str, model: GPT, said: list[str], learned: Mi
     say(session.console, f"{stage}  bits per byte on held-out conversations {bpb[0]:.3f} -> {bpb[-1]:.3f}")
 
 
+def _counts(sizes: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in sizes.items())
+
+
 def _words(mixture: Mixture) -> str:
-    sizes = ", ".join(f"{count:,} {name}" for name, count in mixture.sizes.items())
-    return sizes + (f"; NOT there: {', '.join(mixture.missing)}" if mixture.missing else "")
+    return _counts(mixture.sizes) + (f"; NOT there: {', '.join(mixture.missing)}" if mixture.missing else "")
