@@ -22,7 +22,7 @@ if [ "$SMOKE" = 1 ]; then
     # one thread a process; and a data set that is not there is left out at once, not asked for again and again
     export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1}
     SETTINGS="--set vocab_size=2048 --set sequence_len=128 --set batch_rows=8 --set tokenizer_characters=400000
-        --set base_steps=12 --set base_evaluations=2 --set validation_updates=1 --set mid.steps=20 --set sft.steps=8
+        --set base_steps=20 --set base_evaluations=2 --set validation_updates=1 --set mid.steps=8 --set sft.steps=8
         --set rl.steps=3 --set rl.prompts=4 --set rl.samples=4 --set rl.max_tokens=16 --set answer_tokens=16
         --set rl.evaluate_every=2 --set rl.held_out_problems=8 --set rl.held_out_samples=4
         ${SETTINGS:-}"

@@ -78,4 +78,5 @@ def find_kata(word: str) -> Kata | None:
 
 def kata_of(path: Path) -> Kata | None:
     """The kata in whose folder a file lies."""
-    return next((kata for kata in KATAS if path.resolve().is_relative_to(kata.folder)), None)
+    place = path.resolve()
+    return next((kata for kata in KATAS if place.is_relative_to(kata.folder)), None)

@@ -125,14 +125,10 @@ def test_the_same_points_in_any_order(tmp_path: Path) -> None:
     katas = [kata_of(name) for name in ("grpo", "tools", "rmsnorm")]
     files = {kata.name: mistaken(kata, mistakes_of(kata)[1].name, tmp_path / f"{kata.name}.py") for kata in katas}
     with Runner() as runner:
-        runs = [
-            grade_submission("x", files, order, hidden_seed=3, runner=runner)
-            for order in (katas, katas[::-1], katas[1:], katas)
-        ]
+        runs = [grade_submission("x", files, order, hidden_seed=3, runner=runner) for order in (katas, katas[::-1])]
     earned = [{(kata.name, test.name): test.earned for kata in run.katas for test in kata.tests} for run in runs]
     assert 0 < sum(earned[0].values()) < 300
-    assert earned[0] == earned[1] == earned[3]
-    assert all(earned[0][key] == points for key, points in earned[2].items())
+    assert earned[0] == earned[1]
 
 
 def test_unseen_cases_have_names() -> None:
