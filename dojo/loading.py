@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import traceback
+from functools import lru_cache
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 from dojo.curriculum import ROOT, Kata
 
@@ -22,8 +23,8 @@ def shown(path: Path) -> str:
 def load(path: Path, name: str) -> ModuleType:
     """Run a source file as a new module.
 
-    Nothing is cached, and nobody imports the module by its name: the same file can be loaded twice, and two versions
-    of a part live side by side.
+    No module is cached, and nobody imports one by its name: the same file can be loaded twice, and two versions of a
+    part live side by side.
 
     Raises:
         LoadError: the file is missing, is no Python, or raises.
@@ -47,7 +48,7 @@ def run_source(source: str, file: str, told: str, name: str) -> ModuleType:
     module.__file__ = file
     sys.modules[name] = module  # dataclasses and the like look their module up
     try:
-        exec(compile(source, file, "exec"), module.__dict__)
+        exec(_compiled(source, file), module.__dict__)
     except SyntaxError as error:
         line = (error.text or "").strip()
         raise LoadError(
@@ -58,6 +59,11 @@ def run_source(source: str, file: str, told: str, name: str) -> ModuleType:
         where = f", line {frames[-1].lineno}" if frames else ""
         raise LoadError(f"{told}{where}, fails when it is imported: {said(error)}.") from error
     return module
+
+
+@lru_cache(maxsize=16)  # a diagnosis runs the worked answer once for every known mistake
+def _compiled(source: str, file: str) -> CodeType:
+    return compile(source, file, "exec")
 
 
 def said(error: BaseException) -> str:

@@ -31,10 +31,13 @@ def is_tensor(value: Any) -> bool:
 
 
 def tensors_in(value: Any) -> Iterator[Any]:
+    if "torch" not in sys.modules:  # then nobody has made one
+        return
     if is_tensor(value):
         yield value
     for inner in _members(value):
-        yield from tensors_in(inner)
+        if not isinstance(inner, PLAIN):  # most are numbers, and a generator for each takes long
+            yield from tensors_in(inner)
 
 
 def mutables_in(value: Any) -> Iterator[Any]:
@@ -42,7 +45,8 @@ def mutables_in(value: Any) -> Iterator[Any]:
     if isinstance(value, (list, dict)):
         yield value
     for inner in _members(value):
-        yield from mutables_in(inner)
+        if not isinstance(inner, PLAIN):
+            yield from mutables_in(inner)
 
 
 def _members(value: Any) -> Iterator[Any]:
