@@ -15,8 +15,8 @@ from reference.parts import Parts
 IN_THE_MODEL = {"rope": ("rotary_tables", "apply_rotary"), "attention": ("causal_attention",), "rmsnorm": ("rms_norm",)}
 
 
-def first_not_finite(model: GPT) -> str:
-    """What of `model` is not finite first, in words for a sentence."""
+def first_not_finite(model: GPT, otherwise: str) -> str:
+    """What of `model` is not finite first, in words for a sentence; where nothing is, to look at `otherwise`."""
     for name, weight in model.named_parameters():
         if not torch.isfinite(weight).all():
             stepped = "the part muon" if name.startswith("transformer.h.") else "AdamW"
@@ -30,7 +30,7 @@ def first_not_finite(model: GPT) -> str:
         probe.hidden(torch.arange(T, device=model.device)[None] % model.config.vocab_size)
     if found:
         return f"the part {found[0]} makes it of finite numbers"
-    return "the weights are finite and so is what the parts of the model make of a few tokens, so look at the loss"
+    return f"the weights are finite and so is what the parts of the model make of a few tokens, so look at {otherwise}"
 
 
 def _watched(parts: Parts, found: list[str]) -> Parts:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from reference.blame import first_not_finite
 from reference.errors import UserError
 from reference.model import GPT
 from reference.parts import Parts
@@ -46,7 +47,7 @@ def sample(logits: Tensor, sampling: Sampling, generator: torch.Generator) -> Te
     """Draw one token a row: (N, V) float32 -> (N,) int64.
 
     Raises:
-        UserError: a logit is not a number.
+        FloatingPointError: a logit is not a number.
     """
     if sampling.temperature == 0:
         largest = logits.max(dim=-1)  # on a CPU twice as fast as argmax
@@ -72,12 +73,9 @@ def _draw(logits: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _check_numbers(of_each_row: Tensor) -> None:
-    """Raise a UserError unless all are numbers: (N,), where a row has NaN if one of its logits is NaN."""
+    """Raise a FloatingPointError unless all are numbers: (N,), where a row has NaN if one of its logits is NaN."""
     if not math.isfinite(of_each_row.sum().item()):
-        raise UserError(
-            "No token can be chosen, for the model's logits are not numbers. If a part is yours, run its kata's tests; "
-            "if training went well, those of kv_cache first, which only sampling uses."
-        )
+        raise FloatingPointError("the model's logits are not numbers")
 
 
 class _Widened:
@@ -160,7 +158,13 @@ class Engine:
                 tokens = [special["assistant_end"] if entry is None else entry[0] for entry in column]
                 ids = torch.tensor(tokens, device=self.model.device)[:, None]
                 logits = self._next_logits(ids, weights, cache)
-            drawn = sample(logits, sampling, generator).tolist()
+            try:
+                drawn = sample(logits, sampling, generator).tolist()
+            except FloatingPointError as error:
+                where = first_not_finite(self.model, "the part kv_cache, which only sampling uses")
+                raise UserError(
+                    f"No token can be chosen, for {error}: {where}. If a part is yours, run its kata's tests."
+                ) from error
             column = [None if row.done else row.next(token) for row, token in zip(rows, drawn, strict=True)]
             yield column
             if all(row.done for row in rows):

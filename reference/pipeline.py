@@ -28,6 +28,7 @@ from reference.data.documents import DocumentSource, open_source
 from reference.data.primer.source import PrimerDocuments
 from reference.distributed import ALONE, World
 from reference.errors import UserError
+from reference.memory import micro_batches, rows_per_device
 from reference.parts import PART_NAMES, Parts
 from reference.parts.provenance import counted, provenance
 from reference.presets import Preset
@@ -133,6 +134,10 @@ def open_session(
     run = _open_or_create(order, source, place, world)
     with run.lock():
         _check_same_order(run, order, source)
+        mine = rows_per_device(order.preset.batch_rows, world.size)  # what does not divide is refused
+        micro_batches(
+            order.preset.batch_rows, world.size, min(mine, device_rows or mine)
+        )  # before anything is forgotten
         if order.start is not None:
             _start_at(run, order, console)
         world.barrier()
@@ -160,7 +165,7 @@ def open_session(
             compiles=place.type == "cuda" and all(code[part]["whose"] == "reference" for part in IN_BLOCKS),
             tracker=tracker(track, run.path, world.is_main),
         )
-        with _memory_suffices(session):
+        with _memory_suffices(place):
             yield session
 
 
@@ -187,19 +192,14 @@ def _train_what_is_missing(session: Session, stages: list[str]) -> None:
 
 
 @contextmanager
-def _memory_suffices(session: Session) -> Iterator[None]:
-    """When a GPU's memory is full, a sentence says which value to halve."""
+def _memory_suffices(device: torch.device) -> Iterator[None]:
+    """Of what fills a GPU's memory outside of training."""
     try:
         yield
     except torch.OutOfMemoryError as error:
-        preset = session.preset
-        rows, _ = session.micro_batches(preset.batch_rows)
-        remedy = f"--device-batch {rows // 2}: the same training in smaller portions"
-        if rows == 1:
-            remedy = f"--tag NEW and shorter rows, --set sequence_len={preset.sequence_len // 2}, or a smaller depth"
         raise UserError(
-            f"The memory of {session.device} is full with {rows} rows of {preset.sequence_len:,} tokens at a time; run "
-            f"the same command again with {remedy}."
+            f"The memory of {device} does not hold the model and its optimizer; end what else runs there, which "
+            "nvidia-smi shows, use more GPUs, or begin another run of a smaller depth."
         ) from error
 
 
@@ -208,7 +208,8 @@ def _saying_how_to_go_on(order: Order) -> Iterator[None]:
     try:
         yield
     except (Interrupted, KeyboardInterrupt) as stop:
-        again = "the same command without --from" if order.start else "the same command"
+        option = "--from" if order.only is None else "--again"
+        again = f"the same command without {option}" if order.start else "the same command"
         raise Interrupted(f"{str(stop) or 'Stopped'}; {again} goes on from there.") from None
 
 

@@ -34,7 +34,7 @@ def test_a_part(part: str, name: str) -> None:
         return result.index_fill(-1, torch.tensor([3]), torch.nan)
 
     parts = replace(Parts(), **{part: SimpleNamespace(**{**vars(honest), name: poisoned})})
-    assert first_not_finite(model(parts)) == f"the part {part} makes it of finite numbers"
+    assert first_not_finite(model(parts), "x") == f"the part {part} makes it of finite numbers"
 
 
 @pytest.mark.parametrize(
@@ -47,12 +47,12 @@ def test_a_weight(weight: str, who: str, value: float) -> None:
     made = model()
     with torch.no_grad():
         made.get_parameter(weight)[0, 0] = value
-    assert first_not_finite(made) == f"the weights {weight}, which {who} updates, are not finite"
+    assert first_not_finite(made, "x") == f"the weights {weight}, which {who} updates, are not finite"
 
 
 def test_a_sound_model() -> None:
     """Where nothing is found the sentence says so, and the model is left as it is."""
     made = model()
     before = {name: tensor.clone() for name, tensor in made.state_dict().items()}
-    assert "look at the loss" in first_not_finite(made)
+    assert first_not_finite(made, "the moon").endswith("so look at the moon")
     assert all(torch.equal(tensor, before[name]) for name, tensor in made.state_dict().items())

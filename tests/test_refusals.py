@@ -159,9 +159,16 @@ def poison(module: Any, name: str, number: int) -> Any:
         ("base", "rmsnorm", "rms_norm", 1, "No token can be chosen", None),
         ("base", "muon", "muon_step", 3 * 3 + 1, r"base stage has failed at step 4: the sum of all weights is nan", 3),
         ("base", "muon", "muon_step", 3 * 7 + 1, r"base stage has failed at step 8: bpb is nan", 7),
-        ("mid", "loss_mask", "masked_cross_entropy", 3, r"mid stage has failed at step 2: loss is nan", 2),
+        (
+            "mid",
+            "loss_mask",
+            "masked_cross_entropy",
+            3,
+            r"mid stage has failed at step 2: loss is nan; .* so look at the part loss_mask",
+            2,
+        ),
         ("sft", "muon", "muon_step", 3 * 3 + 1, r"sft stage has failed at step 4: the sum of all weights is nan", 3),
-        ("rl", "grpo", "policy_loss", 2, r"rl stage has failed at step 1: loss is nan", 1),
+        ("rl", "grpo", "policy_loss", 2, r"rl stage has failed at step 1: loss is nan; .* look at the parts grpo", 1),
     ],
 )
 def test_a_part_that_gives_nan(
@@ -184,3 +191,27 @@ def test_a_part_that_gives_nan(
     if checkpoint:
         tensors, _ = load_checkpoint(checkpoint)
         assert all(tensor.isfinite().all() for group in tensors.values() for tensor in group.values())
+
+
+def test_numbers_that_end_while_answers_are_drawn(whole: Whole, tmp_path: Path) -> None:
+    """in the middle of rl's sampling: the stage, the step and the part are named"""
+    root, honest = whole.copy(tmp_path, "rl"), learner(tmp_path)
+    judged: list[bool] = []
+    drawn: list[bool] = []  # after answers were judged, that is, in the second step
+
+    def advantages(rewards: Any) -> Any:
+        judged.append(True)
+        return honest.grpo.advantages(rewards)
+
+    def cache(*args: Any, **kwargs: Any) -> Any:
+        drawn.extend(judged)
+        return honest.kv_cache.KVCache(*args, **kwargs)
+
+    def apply_rotary(*args: Any) -> Any:
+        return honest.rope.apply_rotary(*args) * (torch.nan if drawn else 1)
+
+    grpo = SimpleNamespace(**{**vars(honest.grpo), "advantages": advantages})
+    rope = SimpleNamespace(**{**vars(honest.rope), "apply_rotary": apply_rotary})
+    kv_cache = SimpleNamespace(**{**vars(honest.kv_cache), "KVCache": cache})
+    with pytest.raises(UserError, match=r"^The rl stage has failed at step 1\. No token .*: the part rope makes it of"):
+        go(root, replace(honest, grpo=grpo, rope=rope, kv_cache=kv_cache), seconds=EVERY_STEP)

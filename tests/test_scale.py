@@ -326,10 +326,28 @@ def test_memory_that_is_full(data: Path, whole: Path, tmp_path: Path) -> None:
     def full() -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 4.00 GiB")
 
-    with pytest.raises(UserError, match=r"^The memory of cpu is full with 8 rows .* with --device-batch 4: the same"):
-        go(data, tmp_path, "base", given=parts(full, "rope", "apply_rotary", 5), device_rows=None, again=True)
-    with pytest.raises(UserError, match=r"is full with 1 rows .*shorter rows, --set sequence_len=32, or a smaller"):
-        go(data, tmp_path, "base", given=parts(full, "rope", "apply_rotary", 5), device_rows=1, again=True)
+    def filled(stage: str, part: str, name: str, device_rows: int | None = None) -> str:
+        with pytest.raises(UserError, match=r"^The memory of cpu ") as error:
+            go(data, tmp_path, stage, given=parts(full, part, name, 5), device_rows=device_rows, again=True)
+        return str(error.value)
+
+    rl = filled("rl", "kv_cache", "KVCache")
+    assert "is full in the stage rl; use more GPUs, which share its problems, or begin another run" in rl
+    assert "does not hold the model and its optimizer" in filled("sft", "rope", "apply_rotary"), "before it is trained"
+    assert "is full in the stage sft with 8 rows" in filled("sft", "loss_mask", "masked_cross_entropy")
+    halved = filled("sft", "loss_mask", "masked_cross_entropy", 2)
+    assert "with 2 rows of 64 tokens at a time; run the same command again with --device-batch 1, the same" in halved
+    go(data, tmp_path, "sft", device_rows=1)
+    single = filled("base", "muon", "muon_step", 1)
+    assert "with one row of 64 tokens; begin another run: tok-train --tag NEW --set sequence_len=32" in single
+
+
+def test_a_batch_that_does_not_divide_loses_nothing(data: Path, whole: Path, tmp_path: Path) -> None:
+    """Begun anew, a stage is refused before what it has made, and what came after, is forgotten."""
+    shutil.copytree(whole / "t", tmp_path / "t")
+    with pytest.raises(UserError, match=r"^The 8 rows .* do not divide into micro-batches of 3; take 2 or 4 with"):
+        go(data, tmp_path, "base", device_rows=3, again=True)
+    assert all(Run.open(tmp_path, "t").is_complete(stage) for stage in STAGES)
 
 
 def test_a_stage_before_the_one_before_it(data: Path, tmp_path: Path) -> None:

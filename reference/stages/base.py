@@ -81,6 +81,7 @@ def train_stage(session: Session) -> None:
             evaluate,
             seek,
             lambda: batches.position,
+            (at_once, times),
         ),
     )
     if world.is_main:

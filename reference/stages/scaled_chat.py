@@ -138,7 +138,7 @@ def _train(
             raise UserError(
                 f"No token of step {step} of the stage {stage} is to be learned: the mask of loss_mask.render is 0 "
                 "everywhere, or conversations are cut off before the assistant speaks. If that part is yours, run its "
-                "kata's tests; otherwise take longer rows, --set sequence_len=2048."
+                "kata's tests; or else begin another run with longer rows, tok-train --tag NEW --set sequence_len=2048."
             )
         total = torch.zeros((), device=session.device)
         for (ids, mask), count in zip(taken, mine, strict=True):
@@ -174,7 +174,7 @@ def _train(
         session,
         model,
         optimizer,
-        Plan(stage, plan.steps, gradients, schedule, momentum, evaluate, seek, position),
+        Plan(stage, plan.steps, gradients, schedule, momentum, evaluate, seek, position, (at_once, times)),
     )
     if world.is_main:
         _note(session, stage, model, said, learned, tokens=plan.steps * rows * preset.sequence_len)

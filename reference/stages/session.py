@@ -140,6 +140,10 @@ class Session:
             at_once = mine
         return at_once, micro_batches(rows, self.world.size, at_once)
 
+    def anew(self, stage: str) -> str:
+        """The option that does a stage again from its start."""
+        return f"--from {stage}" if self.preset.curriculum == "primer" else "--again"
+
     def engine(self, model: GPT) -> Engine:
         return Engine(model, self.tokenizer, self.parts)
 
@@ -153,7 +157,9 @@ def last_stage(run: Run) -> str:
     for stage in ("rl", "sft", "mid", "base"):
         if run.is_complete(stage):
             return stage
-    raise UserError(f"The run {run.path} has no trained model yet; train it with ./noxw -s d4 -- --tag {run.tag}.")
+    at_scale = run.config["settings"].get("curriculum") == "hub"
+    command = "python -m reference base-train --tag" if at_scale else "./noxw -s d4 -- --tag"
+    raise UserError(f"The run {run.path} has no trained model yet; train it with {command} {run.tag}.")
 
 
 def load_model(run: Run, stage: str, parts: Parts, activation_dtype: torch.dtype = torch.float32) -> GPT:

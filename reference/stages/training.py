@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from reference.blame import first_not_finite
@@ -20,6 +21,12 @@ from reference.optim import MuonAdamW
 from reference.progress import StageProgress
 from reference.sizes import mfu
 from reference.stages.session import Session, config_of
+
+# what computes the loss of a stage, where it is a part
+LOSSES = {
+    "primer": {"mid": "the part loss_mask", "sft": "the part loss_mask", "rl": "the parts grpo and loss_mask"},
+    "hub": {"sft": "the part loss_mask", "rl": "the part grpo"},
+}
 
 
 class Interrupted(Exception):
@@ -41,6 +48,7 @@ class Plan:
         evaluate: step -> more to be logged, such as {"bpb": 0.4}; empty on most steps. Also called at step == steps.
         seek: called once with the state of a checkpoint, before the first step after it.
         position: what `seek` needs, JSON.
+        rows: that this device takes at a time, and how many times an update; (0, 0) where they have no one length.
     """
 
     stage: str
@@ -51,6 +59,7 @@ class Plan:
     evaluate: Callable[[int], dict[str, float]] = lambda step: {}
     seek: Callable[[dict], None] = lambda position: None
     position: Callable[[], dict] = dict
+    rows: tuple[int, int] = (0, 0)
 
 
 def linear_warmdown(steps: int, share: float) -> Callable[[int], float]:
@@ -76,12 +85,14 @@ def train(session: Session, model: GPT, optimizer: MuonAdamW, plan: Plan) -> Non
     with (
         StageProgress(plan.stage, plan.steps, step, session.console, lines) as bar,
         _ctrl_c(once=world.size > 1) as interrupted,
+        _memory_suffices(session, plan),
     ):
         while step < plan.steps:
             begun = time.monotonic()
-            measured = {**plan.evaluate(step), **plan.gradients(step)}
+            with _told_when(plan.stage, step):
+                measured = {**plan.evaluate(step), **plan.gradients(step)}
             facts = world.mean({name: float(value) for name, value in measured.items()})
-            _check_finite(plan.stage, step, facts, model)
+            _check_finite(session, plan.stage, step, facts, model)
             if any(p.grad is not None for p in model.parameters()):
                 optimizer.step(plan.lr_scale(step), plan.momentum(step))
             shown = {"lr_scale": plan.lr_scale(step)} | _speed(session, model, facts, time.monotonic() - begun)
@@ -98,7 +109,7 @@ def train(session: Session, model: GPT, optimizer: MuonAdamW, plan: Plan) -> Non
                 _save(session, model, optimizer, plan, step)
                 saved = time.monotonic()
     if facts := plan.evaluate(plan.steps):
-        _check_finite(plan.stage, plan.steps, facts, model)
+        _check_finite(session, plan.stage, plan.steps, facts, model)
         run.log(plan.stage, plan.steps, **facts)
         session.tracker.log(plan.stage, plan.steps, facts)
     _save(session, model, optimizer, plan, step)
@@ -123,7 +134,7 @@ def _resume(session: Session, model: GPT, optimizer: MuonAdamW, plan: Plan) -> i
             raise UserError(
                 f"The stage {plan.stage} of {session.run.path} stopped in the middle with {len(state['positions'])} "
                 f"processes, each at its place in the data, and goes on with as many, not with {session.world.size}; "
-                f"or begin the stage anew: --from {plan.stage}."
+                f"or begin the stage anew with {session.anew(plan.stage)}."
             )
         model.load_state_dict(tensors["model"])
         optimizer.load_state(tensors["optimizer"])
@@ -135,7 +146,9 @@ def _resume(session: Session, model: GPT, optimizer: MuonAdamW, plan: Plan) -> i
 
 
 def _save(session: Session, model: GPT, optimizer: MuonAdamW, plan: Plan, step: int) -> None:
-    _check_finite(plan.stage, step, {"the sum of all weights": sum(p.sum().item() for p in model.parameters())}, model)
+    _check_finite(
+        session, plan.stage, step, {"the sum of all weights": sum(p.sum().item() for p in model.parameters())}, model
+    )
     positions, moments = session.world.gather(plan.position()), optimizer.state()
     if session.world.is_main:  # one process writes for all, so that a checkpoint is there whole or not at all
         state = {"step": step, "config": config_of(model), "positions": positions, "cost": session.ledger.cost()}
@@ -143,12 +156,53 @@ def _save(session: Session, model: GPT, optimizer: MuonAdamW, plan: Plan, step: 
         save_checkpoint(session.run.stage_dir(plan.stage), step, tensors, state)
 
 
-def _check_finite(stage: str, step: int, facts: Mapping[str, float], model: GPT) -> None:
+def _check_finite(session: Session, stage: str, step: int, facts: Mapping[str, float], model: GPT) -> None:
     if wrong := [f"{name} is {value}" for name, value in facts.items() if not math.isfinite(value)]:
+        where = first_not_finite(model, LOSSES[session.preset.curriculum].get(stage, "the loss"))
         raise UserError(
-            f"The {stage} stage has failed at step {step}: {', '.join(wrong)}; {first_not_finite(model)}. "
-            "If a part is yours, run its kata's tests; otherwise try smaller learning rates."
+            f"The {stage} stage has failed at step {step}: {', '.join(wrong)}; {where}. If a part is yours, run its "
+            "kata's tests; otherwise try smaller learning rates."
         )
+
+
+@contextmanager
+def _memory_suffices(session: Session, plan: Plan) -> Iterator[None]:
+    """When a device's memory is full, a sentence says which value to halve."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"The memory of {session.device} is full in the stage {plan.stage}{_less(session, plan)}."
+        ) from error
+
+
+def _less(session: Session, plan: Plan) -> str:
+    """With how much it is full, and what would take less."""
+    preset, (rows, times) = session.preset, plan.rows
+    begin = (
+        "begin another run: --tag NEW" if preset.curriculum == "primer" else "begin another run: tok-train --tag NEW"
+    )
+    if rows > 1:
+        fewer = max(n for n in range(1, rows // 2 + 1) if rows * times % n == 0)
+        way = f"run the same command again with --device-batch {fewer}, the same training in smaller portions"
+        return f" with {rows} rows of {preset.sequence_len:,} tokens at a time; {way}"
+    if rows == 1:
+        way = f"{begin} --set sequence_len={preset.sequence_len // 2}, or a smaller depth"
+        return f" with one row of {preset.sequence_len:,} tokens; {way}"
+    if plan.stage == "rl":
+        return f"; use more GPUs, which share its problems, or {begin} --set rl.max_tokens={preset.rl.max_tokens // 2}"
+    return f"; {begin} --set batch_rows={preset.batch_rows // 2}"
+
+
+@contextmanager
+def _told_when(stage: str, step: int) -> Iterator[None]:
+    """What a model says that is asked in training, of the step too."""
+    try:
+        yield
+    except UserError as error:
+        if isinstance(error.__cause__, FloatingPointError):
+            raise UserError(f"The {stage} stage has failed at step {step}. {error}") from error
+        raise
 
 
 @contextmanager
