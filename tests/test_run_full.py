@@ -200,3 +200,4 @@ def test_for_real(tmp_path: Path, its_data: dict[str, str]) -> None:
     assert measured["base"].keys() >= {"bits_per_byte", "samples", *["core"] * bool(its_data)}
     assert all(measured[stage]["chat_core"] is not None for stage in ("mid", "sft", "rl"))
     assert (root / "smoke" / "report.md").stat().st_size > 2000
+    assert "huggingface.co" not in spoken(tmp_path), "what is not there is not asked for"
