@@ -64,7 +64,8 @@ class Conversation:
                 f"The message is {len(exchange)} tokens long, but this model reads {length} in all; shorten it."
             )
         self.exchanges.append(exchange)
-        while len(self.exchanges) > 1 and len(self.ids) + self.sampling.max_tokens > length:
+        kept_free = min(self.sampling.max_tokens, length // 2)
+        while len(self.exchanges) > 1 and len(self.ids) + kept_free > length:
             self.exchanges.pop(0)
         return length - len(self.ids)
 

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 from reference import cli_data, cli_evaluate
-from reference.cli_train import STAGE_COMMANDS, generate_data, pairs, plan, tok_train
+from reference.cli_train import DEVICE, STAGE_COMMANDS, generate_data, pairs, plan, tok_train
 from reference.errors import UserError
 from reference.torchrun import leave, tell
 
@@ -127,43 +127,47 @@ def _run(tag: str | None) -> Any:
     "--top-k",
     default=50,
     show_default=True,
-    type=click.IntRange(1),
     metavar="K",
-    help="Above temperature 0, draw among the K likeliest tokens.",
+    help="Above temperature 0, draw among the K likeliest tokens; 0 or less: among all.",
 )
 @click.option(
     "--max-tokens",
-    default=96,
-    show_default=True,
-    type=click.IntRange(1),
+    default=None,
+    type=int,
     metavar="N",
-    help="No answer is longer than N tokens.",
+    help="No answer is longer than N tokens; by default 96, at scale 512. 0 or less: than what fits.",
 )
 @click.option("--seed", default=0, show_default=True, type=SEED, metavar="N", help="Of the draws above temperature 0.")
+@DEVICE
+@click.pass_obj
 def chat(
+    parts: Any,
     tag: str | None,
     stage: str | None,
     prompt: str | None,
     temperature: float,
     top_k: int,
-    max_tokens: int,
+    max_tokens: int | None,
     seed: int,
+    device: str,
 ) -> None:
     """Talk to a model; its calls of the calculator are shown."""
     from reference.chat import Conversation, show, talk
-    from reference.engine import Engine, Sampling
+    from reference.compute import compute_device
+    from reference.engine import Sampling
     from reference.parts import Parts
-    from reference.stages.session import check_vocabulary, last_stage, load_model, tokenizer_file
-    from reference.tokenizer import Tokenizer
+    from reference.stages.session import last_stage, load_engine
 
     if prompt is not None and not prompt.strip():
         raise UserError("The prompt is empty; say something after -p.")
-    run, parts = _run(tag), Parts()
+    run = _run(tag)
     stage = stage or last_stage(run)
-    model, tokenizer = load_model(run, stage, parts), Tokenizer.load(tokenizer_file(run))
-    check_vocabulary(run, stage, model, tokenizer)
-    engine = Engine(model, tokenizer, parts)
-    conversation = Conversation(engine, Sampling(max_tokens, temperature, top_k, seed))
+    engine = load_engine(run, stage, parts or Parts(), compute_device(device))
+    if max_tokens is None:
+        max_tokens = max(96, run.config.get("settings", {}).get("answer_tokens", 0))
+    longest = max_tokens if max_tokens > 0 else engine.model.config.sequence_len
+    sampling = Sampling(longest, temperature, top_k if top_k > 0 else None, seed)
+    conversation = Conversation(engine, sampling)
     if prompt is not None:
         show(console(), conversation.answer(prompt))
     else:

@@ -32,25 +32,18 @@ def stage_option(default: str | None) -> Any:
 @contextmanager
 def examined(parts: Any, tag: str | None, stage: str | None, device: str) -> Iterator[tuple[Run, str, Examination]]:
     """The run, the stage and its model, ready to be evaluated by all processes that torchrun has started."""
-    import torch
-
     from reference.compute import compute_device
     from reference.distributed import joined_world
-    from reference.engine import Engine
     from reference.examination import Examination
     from reference.parts import Parts
     from reference.run import Run
-    from reference.stages.session import check_vocabulary, last_stage, load_model, tokenizer_file
-    from reference.tokenizer import Tokenizer
+    from reference.stages.session import last_stage, load_engine
 
     with joined_world(device) as world:
         run = Run.latest(RUNS) if tag is None else Run.open(RUNS, tag)
         stage = stage or last_stage(run)
         place = compute_device(device if world.size == 1 else world.device)
-        dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
-        model, tokenizer = load_model(run, stage, parts or Parts(), dtype), Tokenizer.load(tokenizer_file(run))
-        check_vocabulary(run, stage, model, tokenizer)
-        engine = Engine(model.to(place), tokenizer, parts or Parts())
+        engine = load_engine(run, stage, parts or Parts(), place)
         console = Console(highlight=False, quiet=not world.is_main)
         say(console, f"{run.path}, as the stage {stage} left it")
         yield run, stage, Examination(engine, console, world)

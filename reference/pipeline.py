@@ -134,10 +134,8 @@ def open_session(
     run = _open_or_create(order, source, place, world)
     with run.lock():
         _check_same_order(run, order, source)
-        mine = rows_per_device(order.preset.batch_rows, world.size)  # what does not divide is refused
-        micro_batches(
-            order.preset.batch_rows, world.size, min(mine, device_rows or mine)
-        )  # before anything is forgotten
+        mine = rows_per_device(order.preset.batch_rows, world.size)  # refused, if it is, before anything is forgotten
+        micro_batches(order.preset.batch_rows, world.size, min(mine, device_rows or mine))
         if order.start is not None:
             _start_at(run, order, console)
         world.barrier()

@@ -7,13 +7,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from reference import cli
 from reference.chat import Conversation
@@ -118,8 +120,9 @@ def refuse(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["d4", "--data", "a" * 500], ["a" * 500]),
         (["chat", "-t", "2.5"], ["temperature", "2.5"]),
         (["chat", "-t", "warm"], ["temperature", "'warm'"]),
-        (["chat", "-k", "0"], ["top-k", "0"]),
-        (["chat", "--max-tokens", "0"], ["--max-tokens", "0"]),
+        (["chat", "-k", "many"], ["top-k", "'many'"]),
+        (["chat", "--max-tokens", "1.5"], ["--max-tokens", "1.5"]),
+        (["chat", "--device", "tpu"], ["--device", "'tpu'"]),
         (["chat", "--seed", "-1"], ["--seed", "-1"]),
         (["chat", "--stage", "tokenizer"], ["--stage", "'tokenizer'", "'base', 'mid', 'sft', 'rl'"]),
         (["chat", "-p", ""], ["prompt is empty"]),
@@ -365,7 +368,26 @@ def test_chat_takes_the_last_stage_and_its_options(
     main(["chat", "-p", "Who?"])
     main(["chat", "-p", "Who?", "--stage", "base", "-t", "0.5", "-k", "3", "--max-tokens", "7", "--seed", "2"])
     assert said == [(8, "Who?", Sampling(96, 0.0, 50, 0)), (8, "Who?", Sampling(7, 0.5, 3, 2))]
-    assert capsys.readouterr().out == "Hello.\nHello.\n"
+    main(["chat", "-p", "Who?", "-k", "0", "--max-tokens", "-1", "--device", "cpu"])
+    run.update(settings={"answer_tokens": 512})
+    main(["chat", "-p", "Who?"])
+    assert said[2:] == [(8, "Who?", Sampling(16, 0.0, None, 0)), (8, "Who?", Sampling(512, 0.0, 50, 0))]
+    assert capsys.readouterr().out == "Hello.\n" * 4
+
+
+def test_chat_runs_the_parts_it_is_given(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """As `python -m dojo train chat` gives it the learner's."""
+    honest, calls = Parts(), []
+
+    def apply_rotary(*args: Any) -> Any:
+        calls.append(args)
+        return honest.rope.apply_rotary(*args)
+
+    rope = SimpleNamespace(**{**vars(honest.rope), "apply_rotary": apply_rotary})
+    main(["chat", "-p", "Who?", "--max-tokens", "2"], obj=replace(honest, rope=rope))
+    assert calls
+    if not torch.cuda.is_available():
+        assert "PyTorch finds no CUDA device here" in refuse(capsys, "chat", "-p", "Who?", "--device", "cuda")
 
 
 def test_report_and_export_say_where(

@@ -157,7 +157,7 @@ def last_stage(run: Run) -> str:
     for stage in ("rl", "sft", "mid", "base"):
         if run.is_complete(stage):
             return stage
-    at_scale = run.config["settings"].get("curriculum") == "hub"
+    at_scale = run.config.get("settings", {}).get("curriculum") == "hub"
     command = "python -m reference base-train --tag" if at_scale else "./noxw -s d4 -- --tag"
     raise UserError(f"The run {run.path} has no trained model yet; train it with {command} {run.tag}.")
 
@@ -171,6 +171,18 @@ def load_model(run: Run, stage: str, parts: Parts, activation_dtype: torch.dtype
     model = GPT(GPTConfig(**state["config"]), parts, activation_dtype)
     model.load_state_dict(tensors["model"])
     return model
+
+
+def load_engine(run: Run, stage: str, parts: Parts, device: torch.device) -> Engine:
+    """The model that `stage` of a run left behind, to be asked on a device: in bfloat16 on CUDA, else in float32.
+
+    Raises:
+        UserError: there is none, or the run's tokenizer is not the one that it was trained with.
+    """
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    model, tokenizer = load_model(run, stage, parts, dtype), Tokenizer.load(tokenizer_file(run))
+    check_vocabulary(run, stage, model, tokenizer)
+    return Engine(model.to(device), tokenizer, parts)
 
 
 def check_vocabulary(run: Run, stage: str, model: GPT, tokenizer: Tokenizer) -> None:
