@@ -17,6 +17,7 @@ Keys of report.json; what a run has not done yet is absent:
     intervals.<task>.<stage>              [low, high]: 95% Wilson score interval of that fraction
     cost                                  {gpu_hours, dollars_per_gpu_hour, dollars} of the stages, on GPUs alone
     pass_at_k.<stage>.<k>                 two-step problems solved by at least one of k samples, a fraction
+    not_measured                          at scale, what no command has measured of the complete stages, and which would
     evaluations.<stage>                   what base-loss, base-eval, chat-eval and tok-eval measured, see evaluations.py
     samples                               [{stage, prompt, before, after}]
     parts.<part>                          {whose: "reference" | "learner", file, sha256, calls, stages}: the code that
@@ -36,6 +37,7 @@ from typing import Any
 from reference.checkpoint import write_atomically
 from reference.evaluations import evaluations
 from reference.gpus import GPUS
+from reference.report_evaluations import not_measured
 from reference.report_text import TASKS, markdown
 from reference.run import STAGES, Run
 
@@ -80,7 +82,8 @@ def collect(run: Run, report_seconds: float | None = None) -> dict[str, Any]:
         counts[task] = {name: count for name, count in answers.items() if count and count["total"]}
     counts = {task: by_stage for task, by_stage in counts.items() if by_stage}
     asked = ("preset", "seed", "data", "peak_rss_gib", "peak_gpu_gib", "machine")
-    measured = evaluations(run)
+    measured, at_scale = evaluations(run), config.get("settings", {}).get("curriculum") == "hub"
+    complete = [name for name, stage in stages.items() if stage.get("complete")]
     return {
         "format": FORMAT,
         "tag": run.tag,
@@ -96,6 +99,7 @@ def collect(run: Run, report_seconds: float | None = None) -> dict[str, Any]:
         **_cost(config.get("machine", {}), sum(stage.get("seconds", 0.0) for stage in stages.values())),
         "pass_at_k": pass_at_k,
         **({"evaluations": measured} if measured else {}),
+        **({"not_measured": not_measured(complete, measured)} if at_scale else {}),
         "samples": [{"stage": name, **sample} for name, stage in stages.items() for sample in stage.get("samples", [])],
         "parts": config.get("parts", {}),
     }

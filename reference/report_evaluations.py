@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
+
+from reference.tasks.exams import CHANCE
+from reference.tokenizer_evaluation import PEERS
 
 STAGES = ("base", "mid", "sft", "rl")
 ROWS = {  # name in evaluations/: what a reader calls it
@@ -17,7 +20,7 @@ ROWS = {  # name in evaluations/: what a reader calls it
     "chat_core": "ChatCORE, six exams",
     "chat_core_five": "ChatCORE, five exams",
 }
-# nanochat's d20, 3 h 51 min on eight H100: https://github.com/karpathy/nanochat/discussions/1, October 2025
+# nanochat's d20: https://github.com/karpathy/nanochat/discussions/1, October 2025
 PUBLISHED: dict[str, dict[str, float]] = {
     "core": {"base": 0.2219},
     "arc_challenge": {"mid": 0.2875, "sft": 0.2807},
@@ -26,6 +29,10 @@ PUBLISHED: dict[str, dict[str, float]] = {
     "humaneval": {"mid": 0.0671, "sft": 0.0854},
     "mmlu": {"mid": 0.3111, "sft": 0.3151},
     "chat_core_five": {"mid": 0.0730, "sft": 0.0884},
+}
+MEASURES = {  # of a stage: {key in evaluations/: (what it is, the command)}
+    "tokenizer": {"bytes_per_token": ("bytes per token", "tok-eval")},
+    "base": {"bits_per_byte": ("bits per byte after base", "base-loss"), "core": ("CORE after base", "base-eval")},
 }
 Table = Callable[[Sequence[str], Sequence[Sequence[Any]]], str]
 
@@ -47,11 +54,13 @@ def section(evaluations: dict[str, dict[str, Any]], table: Table) -> list[str]:
 
 def _scores(evaluations: dict[str, dict[str, Any]], table: Table) -> list[str]:
     ours: dict[str, dict[str, float]] = {}
-    asked: dict[str, int] = {}
+    asked: dict[str, list[str]] = {name: [] for name in ROWS}
     for stage, results in evaluations.items():
         for name, count in results.get("exams", {}).items():
             ours.setdefault(name, {})[stage] = count["correct"] / count["total"]
-            asked[name] = count["total"]
+            asked[name].append(f"{count['total']:,}")
+        if limit := results.get("core_questions"):
+            asked["core"].append(f"{limit:,} of each")
         for name in ROWS:
             if results.get(name) is not None:
                 ours.setdefault(name, {})[stage] = results[name]
@@ -61,7 +70,7 @@ def _scores(evaluations: dict[str, dict[str, Any]], table: Table) -> list[str]:
             [
                 ROWS[name],
                 *_cells(ours[name]),
-                f"{asked[name]:,}" if name in asked else "",
+                " / ".join(dict.fromkeys(asked[name])),
                 *_cells(PUBLISHED.get(name, {})),
             ]
             for name in ROWS
@@ -70,7 +79,8 @@ def _scores(evaluations: dict[str, dict[str, Any]], table: Table) -> list[str]:
         paragraphs += [
             "Exams: the fraction of n questions answered rightly, greedy. CORE and ChatCORE: the mean over tasks of "
             "accuracy above chance, 0 for guessing and 1 for knowing all. The columns d20 are nanochat's, as published "
-            "for a model of depth 20 (https://github.com/karpathy/nanochat/discussions/1), for orientation.",
+            "for a model of depth 20, trained in 3 h 51 min on eight H100 "
+            "(https://github.com/karpathy/nanochat/discussions/1), for orientation.",
             table(["", *STAGES, "n", *(f"d20: {stage}" for stage in STAGES)], rows),
         ]
     for stage, results in evaluations.items():
@@ -120,4 +130,23 @@ def _compression(measured: dict[str, dict[str, float]], table: Table) -> list[st
         return []
     names = list(dict.fromkeys(name for row in measured.values() for name in row))
     rows = [[title, *(f"{row[name]:.2f}" if name in row else "" for name in names)] for title, row in measured.items()]
-    return ["Bytes of text per token:", table(["text", *names], rows)]
+    absent = [f"{known_as}'s" for name, known_as in PEERS.items() if name not in names]
+    without = f"; {' and '.join(absent)} tokenizer could not be had" if absent else ""
+    return [f"Bytes of text per token{without}:", table(["text", *names], rows)]
+
+
+def not_measured(complete: Collection[str], evaluations: dict[str, dict[str, Any]]) -> list[str]:
+    """What no command has measured of the stages that are complete, with the command that does."""
+    found = []
+    for stage, measures in MEASURES.items():
+        results = evaluations.get(stage, {})
+        found += [
+            f"{what} ({command})"
+            for key, (what, command) in measures.items()
+            if stage in complete and results.get(key) is None
+        ]
+    for stage in STAGES[1:]:
+        exams = evaluations.get(stage, {}).get("exams", {})
+        if stage in complete and (missing := [ROWS[name] for name in CHANCE if name not in exams]):
+            found.append(f"{', '.join(missing)} after {stage} (chat-eval --stage {stage})")
+    return found

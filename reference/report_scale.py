@@ -27,6 +27,15 @@ def cost(report: Report) -> list[str]:
     ]
 
 
+def left_out(report: Report) -> list[str]:
+    """Which data sets a stage has gone without."""
+    return [
+        f"**Left out of {name}, for its data set was not there: {', '.join(stage['missing'])}.**"
+        for name, stage in report["stages"].items()
+        if stage.get("missing")
+    ]
+
+
 def held_out(report: Report, table: Callable[[Sequence[str], Sequence[Sequence[Any]]], str]) -> list[str]:
     """What the first and the last evaluation during rl have found, where there were any."""
     found = report["stages"].get("rl", {}).get("held_out")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from reference import report_evaluations
-from reference.report_scale import cost, held_out, where
+from reference.report_scale import cost, held_out, left_out, where
 
 TASKS = {  # key in report.json: what a reader calls it
     "identity": "identity",
@@ -54,10 +54,13 @@ def markdown(report: Report, plots: set[str]) -> str:
     of_training = [pictures[name] for name in pictures if name != "tasks.png"]
     of_tasks = [pictures[name] for name in pictures if name == "tasks.png"]
     sections = {
-        "What it scores": report_evaluations.section(report.get("evaluations", {}), _table),
+        "What it scores": [
+            *report_evaluations.section(report.get("evaluations", {}), _table),
+            *([f"**Not measured: {'; '.join(report['not_measured'])}.**"] if report.get("not_measured") else []),
+        ],
         "What it can do": [*_tasks(report), *of_tasks, *_pass_at_k(report)],
         "What changed, in its own words": _samples(report),
-        "How it was trained": [*_stages(report), *held_out(report, _table), *of_training],
+        "How it was trained": [*_stages(report), *left_out(report), *held_out(report, _table), *of_training],
         "Whose code it ran": _parts(report),
         "What this model cannot do": ["\n".join(f"- {sentence}" for sentence in limits(report))],
     }

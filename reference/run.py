@@ -108,6 +108,7 @@ class Run:
             with user_error_unless_written(self.path / stage), suppress(FileNotFoundError):
                 (self.path / stage).rename(removed)  # in one stroke, so that no half of a checkpoint is left
             shutil.rmtree(removed, ignore_errors=True)
+            (self.path / "evaluations" / f"{stage}.json").unlink(missing_ok=True)  # of a model that is no more
             self.rewind_log(stage, 0)
             kept = {other: facts for other, facts in self.config["stages"].items() if other != stage}
             self._write({**self.config, "stages": kept})

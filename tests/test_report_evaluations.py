@@ -45,7 +45,7 @@ def test_every_figure_stands_under_its_stage(tmp_path: Path) -> None:
     """Ours first, then the published ones in columns of their own; what is not measured is left out."""
     text = text_of(MEASURED, tmp_path)
     assert "|  | base | mid | sft | rl | n | d20: base | d20: mid | d20: sft | d20: rl |" in text
-    assert cells(text, "CORE")[1:] == ["0.1250", "", "", "", "", "0.2219", "", "", ""]
+    assert cells(text, "CORE")[1:] == ["0.1250", "", "", "", "500 of each", "0.2219", "", "", ""]
     assert cells(text, "GSM8K")[1:] == ["", "", "0.3750", "", "8", "", "0.0250", "0.0455", "0.0758"]
     assert cells(text, "MMLU")[1:] == ["", "", "0.2500", "", "4", "", "0.3111", "0.3151", ""]
     assert "Bits per byte after base: 0.7500 on train, 0.8125 on val." in text
@@ -79,3 +79,28 @@ def test_report_json_keeps_all_of_it(tmp_path: Path) -> None:
         note(run, stage, **results)
     write_report(run)
     assert json.loads((run.path / "report.json").read_text())["evaluations"] == MEASURED
+
+
+def test_what_was_not_measured_is_said(tmp_path: Path) -> None:
+    """At scale: every figure that a complete stage could have, every set it went without, with what would mend it."""
+    run = Run.create(tmp_path / "runs", "d20", {"preset": "d20", "seed": 0, "settings": {"curriculum": "hub"}})
+    for stage in ("tokenizer", "base", "mid", "sft"):
+        (run.path / stage).mkdir()
+        run.mark_complete(stage, seconds=1.0, facts={"missing": ["smoltalk"]} if stage == "mid" else {})
+    six = ("arc_easy", "arc_challenge", "mmlu", "gsm8k", "humaneval", "spelling_bee")
+    note(run, "base", bits_per_byte={"val": 1.0}, core=None)
+    note(run, "mid", exams={name: {"correct": 1, "total": 4} for name in six})
+    note(run, "sft", exams={name: {"correct": 1, "total": 8} for name in six if name != "humaneval"})
+    report = collect(run)
+    assert report["not_measured"] == [
+        "bytes per token (tok-eval)",
+        "CORE after base (base-eval)",
+        "HumanEval after sft (chat-eval --stage sft)",
+    ]
+    text = markdown(report, set())
+    assert "**Not measured: bytes per token (tok-eval); CORE after base" in text
+    assert "**Left out of mid, for its data set was not there: smoltalk.**" in text
+    assert cells(text, "GSM8K")[5] == "4 / 8"
+    run.forget(["sft"])
+    assert "HumanEval" not in str(collect(run)["not_measured"])
+    assert "sft" not in collect(run)["evaluations"], "of a model that is no more"
