@@ -11,6 +11,8 @@ from enum import Enum
 from reference.sandbox.limits import Limits
 from reference.sandbox.sandbox import Overdue, Sandbox
 
+WORD = 16  # bytes
+
 
 class End(str, Enum):
     """How a program ended."""
@@ -37,33 +39,38 @@ class Outcome:
 
 
 def run_program(sandbox: Sandbox, source: str, limits: Limits) -> Outcome:
-    """Run a program in a fresh process, alone; whatever it does, this comes back within its time."""
+    """Run a program in a fresh process, alone; whatever it does, this comes back within its time.
+
+    What it prints, writes to any descriptor or leaves as its exit status is no success: that is told with a word which
+    only `perform` is given. A program that looks for it in the frames or the memory of its own process finds it.
+    """
     process = sandbox.start("reference.sandbox.program:perform", limits=limits)
-    text = source.encode(errors="replace")
+    text, word = source.encode(errors="replace"), os.urandom(WORD)
     answer, end = b"", End.LOST
     try:
-        process.write(struct.pack("<Q", len(text)) + text)
+        process.write(word + struct.pack("<Q", len(text)) + text)
         answer = process.read(2**16)
     except Overdue:
         end = End.TIME
     except OSError:
         pass  # it ended before it had read itself
     ending = process.end()
-    if answer:
-        end = End.WHOLE if answer == b"\1" else End.ERROR
-    elif ending.cpu_seconds > limits.cpu_seconds - 0.5:
+    if answer[:WORD] == word:
+        end = End.WHOLE if answer[WORD:] == b"\1" else End.ERROR
+    elif not answer and ending.cpu_seconds > limits.cpu_seconds - 0.5:
         end = End.TIME
-    return Outcome(end, answer[1:].decode(errors="replace") if end is End.ERROR else "", ending.output)
+    return Outcome(end, answer[WORD + 1 :].decode(errors="replace") if end is End.ERROR else "", ending.output)
 
 
 def perform(channel: int) -> None:
-    """Inside: read the program, execute it, and answer 1, or 0 and its error."""
+    """Inside: read a word and the program, execute it, and answer the word and 1, or the word, 0 and the error."""
     with os.fdopen(channel, "rb", closefd=False) as stream:
+        word = stream.read(WORD)
         source = stream.read(struct.unpack("<Q", stream.read(8))[0])
     try:
         exec(compile(source, "program.py", "exec"), {"__name__": "__main__"})
     except BaseException as error:
         told = traceback.format_exception_only(error)[-1].strip()
-        os.write(channel, b"\0" + told.encode(errors="replace")[:1000])
+        os.write(channel, word + b"\0" + told.encode(errors="replace")[:1000])
     else:
-        os.write(channel, b"\1")
+        os.write(channel, word + b"\1")

@@ -59,6 +59,24 @@ def test_ending_early_is_no_success(sandbox: Sandbox) -> None:
     assert run(sandbox, "import os; os._exit(0)").end is End.LOST
 
 
+FORGERY = """
+import os
+for descriptor in range(64):
+    try:
+        os.write(descriptor, {answer})
+    except OSError:
+        pass
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("answer", [b"\1", b"\0" * 16 + b"\1", b"\1" * 17])
+def test_success_cannot_be_written(sandbox: Sandbox, answer: bytes) -> None:
+    """what a program writes into every descriptor that it finds is no success, whatever it is"""
+    assert run(sandbox, FORGERY.format(answer=answer)).end is End.LOST
+    assert run(sandbox, "import os; os.write(3, b'x')").end is End.LOST, "nor a word of its own before the true one"
+
+
 def test_what_asks_for_a_temporary_folder_can_be_imported(sandbox: Sandbox) -> None:
     """a module that wants to know where temporary files go, as dill does, does not keep the sandbox from starting"""
     name = sandbox.isolation.name
