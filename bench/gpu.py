@@ -26,7 +26,7 @@ from bench._rounds import say
 from bench.train import Transformers
 from reference.checkpoint import write_atomically
 from reference.compiled import compiled_trunk
-from reference.compute import allow_tensor_cores, compute_device, describe_machine, peak_rss_gib
+from reference.compute import compute_device, describe_machine, peak_rss_gib, set_up_gpu
 from reference.errors import UserError
 from reference.loss import linear_cross_entropy
 from reference.memory import MOST_ROWS, training_bytes
@@ -160,7 +160,7 @@ def measure(depth: int, rows: int, steps: int, device: torch.device, settings: d
     """
     preset = replace(at_scale(depth), **settings)
     config, compiles = preset.model_config(preset.vocab_size), device.type == "cuda"
-    allow_tensor_cores()
+    set_up_gpu()
     batch = random_batch(config, rows, device)
     tokens = batch[0].numel()
     size = f"{parameters(config):,} parameters, {flops_per_token(config):.3e} FLOPs a token"

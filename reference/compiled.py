@@ -6,10 +6,19 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from reference.model import GPT
 
 IN_BLOCKS = ("rmsnorm", "rope", "attention")  # the parts that are compiled; a learner's run as they are
+
+# What PyTorch may choose from, by its own preference: with one shape, cuDNN's attention pays, see set_up_gpu.
+ATTENTIONS = [
+    SDPBackend.CUDNN_ATTENTION,
+    SDPBackend.FLASH_ATTENTION,
+    SDPBackend.EFFICIENT_ATTENTION,
+    SDPBackend.MATH,
+]
 
 
 def compiled_trunk(model: GPT, calls: dict[str, int], backend: str = "inductor") -> Callable[[Tensor], Tensor]:
@@ -31,7 +40,8 @@ def compiled_trunk(model: GPT, calls: dict[str, int], backend: str = "inductor")
             per_pass = _calls_of_a_pass(model, ids, calls)  # also brings the rotary tables to the device
         for part, count in per_pass.items():
             calls[part] += count
-        return compiled(ids)
+        with sdpa_kernel(ATTENTIONS):
+            return compiled(ids)
 
     return trunk
 

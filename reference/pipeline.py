@@ -16,13 +16,13 @@ from rich.console import Console
 
 from reference.compiled import IN_BLOCKS
 from reference.compute import (
-    allow_tensor_cores,
     compute_device,
     describe_machine,
     fastest_dtype,
     keep_freed_memory,
     peak_gpu_gib,
     peak_rss_gib,
+    set_up_gpu,
 )
 from reference.data.documents import DocumentSource, open_source
 from reference.data.primer.source import PrimerDocuments
@@ -130,7 +130,7 @@ def open_session(
     source = _source(order)
     keep_freed_memory()
     if place.type == "cuda":
-        allow_tensor_cores()
+        set_up_gpu()
     run = _open_or_create(order, source, place, world)
     with run.lock():
         _check_same_order(run, order, source)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reference.compute import compute_device
+from reference.compute import compute_device, set_up_gpu
 from reference.core.evaluation import Subject
 from reference.core.scorers import reader_of_transformers
 from reference.errors import UserError
@@ -28,6 +28,8 @@ def load_subject(name: str, device: str = "auto") -> Subject:
             f"The transformers library cannot load {name!r} ({reason}); name a folder or a model."
         ) from error
     place = compute_device(device)
+    if place.type == "cuda":
+        set_up_gpu()
     bos = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     return Subject(
         reader_of_transformers(model.eval().to(place)),

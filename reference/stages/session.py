@@ -13,6 +13,7 @@ from rich.console import Console
 
 from reference.checkpoint import latest_checkpoint, load_checkpoint
 from reference.compiled import compiled_trunk
+from reference.compute import set_up_gpu
 from reference.data.documents import DocumentSource
 from reference.distributed import ALONE, World
 from reference.engine import Engine
@@ -173,18 +174,6 @@ def load_model(run: Run, stage: str, parts: Parts, activation_dtype: torch.dtype
     return model
 
 
-def load_engine(run: Run, stage: str, parts: Parts, device: torch.device) -> Engine:
-    """The model that `stage` of a run left behind, to be asked on a device: in bfloat16 on CUDA, else in float32.
-
-    Raises:
-        UserError: there is none, or the run's tokenizer is not the one that it was trained with.
-    """
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    model, tokenizer = load_model(run, stage, parts, dtype), Tokenizer.load(tokenizer_file(run))
-    check_vocabulary(run, stage, model, tokenizer)
-    return Engine(model.to(device), tokenizer, parts)
-
-
 def check_vocabulary(run: Run, stage: str, model: GPT, tokenizer: Tokenizer) -> None:
     """UserError unless a run's model was trained with its tokenizer, as far as the number of tokens tells."""
     if model.config.vocab_size != tokenizer.vocab_size:
@@ -193,6 +182,21 @@ def check_vocabulary(run: Run, stage: str, model: GPT, tokenizer: Tokenizer) -> 
             f"tokens, but its tokenizer has {tokenizer.vocab_size:,}; put the tokenizer back that it was trained with, "
             f"or train {stage} again."
         )
+
+
+def load_engine(run: Run, stage: str, parts: Parts, device: torch.device) -> Engine:
+    """The model that `stage` of a run left behind, to be asked on a device: in bfloat16 on CUDA, else in float32.
+
+    Raises:
+        UserError: there is none, or the run's tokenizer is not the one that it was trained with.
+    """
+    on_gpu = device.type == "cuda"
+    if on_gpu:
+        set_up_gpu()
+    model = load_model(run, stage, parts, torch.bfloat16 if on_gpu else torch.float32)
+    tokenizer = Tokenizer.load(tokenizer_file(run))
+    check_vocabulary(run, stage, model, tokenizer)
+    return Engine(model.to(device, model.activation_dtype), tokenizer, parts)  # as every use would round the weights
 
 
 def config_of(model: GPT) -> dict[str, int]:
