@@ -37,6 +37,7 @@ from reference.presets import at_scale
 from reference.sizes import flops_per_token, mfu, parameters
 
 WARM_STEPS = 4
+LONGEST = 12  # kernels that are named
 # Kernels by what their names hold, on a GPU (cuBLAS, CUTLASS, cuDNN, flash attention) and, for ATen's names, on a CPU.
 KINDS = {
     "attention": re.compile(r"flash|fmha|attention|sdpa|softmax", re.IGNORECASE),
@@ -129,27 +130,46 @@ def kernel_seconds(work: Callable[[], Any], device: torch.device) -> dict[str, f
     return {name: microseconds / 1e6 for name, microseconds in times.items() if microseconds}
 
 
-def where_time_goes(ours: Ours, batch: Batch, step_seconds: float) -> dict[str, float]:
-    """Seconds of a step by ROWS. Idle is what no kernel accounts for."""
+def phase_seconds(ours: Ours, batch: Batch) -> dict[str, float]:
+    """How long the parts of a step take by the clock, the device being waited for after each."""
+    took = {}
+    for name, phase in ours.phases(batch).items():
+        began = time.perf_counter()
+        phase()
+        wait(batch[0].device)
+        took[name] = time.perf_counter() - began
+    return took
+
+
+def where_time_goes(ours: Ours, batch: Batch, step_seconds: float) -> tuple[dict[str, float], dict[str, float]]:
+    """Seconds of a step by ROWS, and by kernel. Idle is what no kernel accounts for.
+
+    Raises:
+        UserError: the profiler sees no kernel.
+    """
     device = batch[0].device
     busy = {name: kernel_seconds(phase, device) for name, phase in ours.phases(batch).items()}
-    blocks = {**busy["forward"]}
-    for name, seconds in busy["backward"].items():
-        blocks[name] = blocks.get(name, 0.0) + seconds
+    if not any(busy.values()):
+        raise UserError("PyTorch's profiler sees no kernels: it needs CUPTI, and leave to read the GPU's counters.")
+    kernels: dict[str, float] = {}
     found = dict.fromkeys(ROWS, 0.0)
-    for name, seconds in blocks.items():
-        found[next((kind for kind, words in KINDS.items() if words.search(name)), ROWS[2])] += seconds
-    found[ROWS[3]], found[ROWS[4]] = sum(busy["loss"].values()), sum(busy["optimizer"].values())
+    for phase, times in busy.items():
+        for name, seconds in times.items():
+            kernels[name] = kernels.get(name, 0.0) + seconds
+            row = next((kind for kind, words in KINDS.items() if words.search(name)), ROWS[2])
+            found[{"loss": ROWS[3], "optimizer": ROWS[4]}.get(phase, row)] += seconds
     found["idle"] = max(0.0, step_seconds - sum(found.values()))
-    return found
+    return found, dict(sorted(kernels.items(), key=lambda kernel: -kernel[1]))
 
 
 def peak_gib(device: torch.device) -> float:
     return torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else peak_rss_gib()
 
 
-def measure(depth: int, rows: int, steps: int, device: torch.device, settings: dict[str, int]) -> dict[str, Any]:
-    """Print and return what the module says.
+def measure(
+    depth: int, rows: int, steps: int, device: torch.device, settings: dict[str, int], keep: Callable[[dict], None]
+) -> None:
+    """Print what the module says.
 
     Args:
         depth: of the preset.
@@ -157,6 +177,7 @@ def measure(depth: int, rows: int, steps: int, device: torch.device, settings: d
         steps: timed.
         device: where.
         settings: vocab_size and sequence_len, if others than the preset's.
+        keep: called with the figures whenever there are more.
     """
     preset = replace(at_scale(depth), **settings)
     config, compiles = preset.model_config(preset.vocab_size), device.type == "cuda"
@@ -166,21 +187,39 @@ def measure(depth: int, rows: int, steps: int, device: torch.device, settings: d
     size = f"{parameters(config):,} parameters, {flops_per_token(config):.3e} FLOPs a token"
     say(f"depth {depth}: {size}, {tokens:,} tokens a step")
     ours = Ours(config, device, compiles)
+    began = time.perf_counter()
     first = float(ours.step(batch))
+    say(f"first step, which compiles: {time.perf_counter() - began:.0f} s")
     seconds = seconds_per_step(ours.step, batch, steps)
-    result = {"depth": depth, "rows": rows, "ours": _speed(config, tokens, seconds, peak_gib(device))}
-    say(f"ours: {_words(result['ours'])}; estimated for the plan: {training_bytes(config, rows) / 2**30:.0f} GiB")
-    result["time"] = where_time_goes(ours, batch, seconds)
-    for name, part in result["time"].items():
-        say(f"  {name:<30}{1000 * part:>9.1f} ms{part / seconds:>8.1%}")
+    result: dict[str, Any] = {"depth": depth, "rows": rows}
+    result["ours"] = _speed(config, tokens, seconds, peak_gib(device))
+    keep(result)
+    say(f"ours: {_words(result['ours'])}; estimated for the plan: {training_bytes(config, rows) / 2**30:.1f} GiB")
+    result["phases"] = phase_seconds(ours, batch)
+    say("  by the clock: " + ", ".join(f"{name} {1000 * took:.1f} ms" for name, took in result["phases"].items()))
+    keep(result)
+    try:
+        result["time"], result["kernels"] = where_time_goes(ours, batch, seconds)
+    except (RuntimeError, UserError) as error:
+        say(f"  no times of kernels: {error}")
+    else:
+        for name, part in result["time"].items():
+            say(f"  {name:<30}{1000 * part:>9.1f} ms{part / seconds:>8.1%}")
+        for name, part in list(result["kernels"].items())[:LONGEST]:
+            say(f"    {1000 * part:>9.1f} ms  {name[:100]}")
+    keep(result)
     del ours
     torch._dynamo.reset()  # which holds the model
     gc.collect()
-    result["peer"] = measure_peer(config, batch, steps, first, compiles)
+    try:
+        result["peer"] = measure_peer(config, batch, steps, first, compiles)
+    except RuntimeError as error:
+        say(f"transformers: failed with {type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}")
+        result["peer"] = {}
     if result["peer"]:
         ratio = result["ours"]["tokens_per_second"] / result["peer"]["tokens_per_second"]
         say(f"ours / transformers: {ratio:.2f}")
-    return result
+    keep(result)
 
 
 def measure_peer(config: GPTConfig, batch: Batch, steps: int, first: float, compiles: bool) -> dict[str, float]:
@@ -199,7 +238,9 @@ def measure_peer(config: GPTConfig, batch: Batch, steps: int, first: float, comp
             seconds = seconds_per_step(peer.step, part, steps)
         except torch.OutOfMemoryError:
             say(f"transformers: {rows} rows do not fit")
-            rows //= 2
+            rows, peer = rows // 2, None
+            torch._dynamo.reset()  # which holds it
+            gc.collect()
             continue
         found = _speed(config, part[0].numel(), seconds, peak_gib(device))
         say(f"transformers, {rows} rows, torch.optim.Muon: {_words(found)}")
@@ -239,9 +280,12 @@ def main(arguments: list[str] | None = None) -> None:
         machine = describe_machine(device)
         say("{device}, torch {torch}, {cpu}, {system}".format(**machine))
         settings = {"sequence_len": options.sequence_len, "vocab_size": options.vocab_size}
-        result = measure(options.depth, options.rows, options.steps, device, settings)
-        if options.json:
-            write_atomically(options.json, (json.dumps({"machine": machine, **result}, indent=2) + "\n").encode())
+
+        def keep(result: dict) -> None:
+            if options.json:
+                write_atomically(options.json, (json.dumps({"machine": machine, **result}, indent=2) + "\n").encode())
+
+        measure(options.depth, options.rows, options.steps, device, settings, keep)
     except torch.OutOfMemoryError:
         _leave(f"The GPU's memory is full at {options.rows} rows; halve them: --rows {options.rows // 2}.", 2)
     except UserError as error:

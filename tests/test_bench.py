@@ -242,10 +242,27 @@ def test_the_gpu_benchmark_on_a_cpu(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert ours["mfu"] == pytest.approx(ours["tokens_per_second"] * flops_per_token(config) / 989e12)
     assert set(result["time"]) == set(gpu.ROWS)
     assert all(result["time"][name] > 0 for name in gpu.ROWS if name != "idle")
+    assert sum(result["kernels"].values()) == pytest.approx(sum(result["time"].values()) - result["time"]["idle"])
+    assert list(result["phases"]) == ["forward", "loss", "backward", "optimizer"]
+    assert all(seconds > 0 for seconds in result["phases"].values())
     assert result["peer"]["tokens_per_second"] > 0
     printed = capsys.readouterr().out
     assert "ours / transformers: " in printed
     assert all(name in printed for name in gpu.ROWS)
+
+
+def test_the_gpu_benchmark_without_its_peer(tmp_path: Path) -> None:
+    """Where transformers is not installed our own figures are kept, and one sentence says what is missing."""
+    file = tmp_path / "gpu.json"
+    size = "--device cpu --depth 1 --rows 1 --sequence-len 16 --vocab-size 320 --steps 1"
+    code = (
+        "import sys; sys.modules['transformers'] = None; from bench import gpu; "
+        f"gpu.main({[*size.split(), '--json', str(file)]})"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert "The benchmarks compare with the transformers library" in result.stderr
+    assert json.loads(file.read_text())["ours"]["tokens_per_second"] > 0
 
 
 def test_the_phases_are_a_step() -> None:
