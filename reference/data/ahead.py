@@ -1,4 +1,4 @@
-"""The next batch made, and on its way to the device, while the device is busy with the one before."""
+"""The next batches made, and on their way to the device, while the device is busy with those before."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ class Loader(Protocol):
 
 
 class Ahead:
-    """A loader's batches on a device: `take` one, start the work on it, then `fetch` the next.
+    """A loader's batches on a device, `count` at a time: `take` them, start the work on them, then `fetch` the next.
 
-    `position` is where the batch begins that `take` gives next: what has been fetched and not taken is not used up.
+    `position` is where the batches begin that `take` gives next: what has been fetched and not taken is not used up.
     """
 
-    def __init__(self, loader: Loader, device: torch.device) -> None:
-        self._loader, self._device = loader, device
+    def __init__(self, loader: Loader, device: torch.device, count: int = 1) -> None:
+        self._loader, self._device, self._count = loader, device, count
         self.fetch()
 
     def fetch(self) -> None:
         self.position = self._loader.position
-        one, other = self._loader.next_batch()
-        self._batch = self._sent(one), self._sent(other)
+        loaded = [self._loader.next_batch() for _ in range(self._count)]
+        self._batches = [(self._sent(one), self._sent(other)) for one, other in loaded]
 
-    def take(self) -> tuple[Tensor, Tensor]:
+    def take(self) -> list[tuple[Tensor, Tensor]]:
         """What the loader gave, on the device."""
-        return self._batch
+        return self._batches
 
     def _sent(self, tensor: Tensor) -> Tensor:
         if self._device.type != "cuda":

@@ -50,7 +50,8 @@ def train_stage(session: Session) -> None:
     def gradients(step: int) -> dict[str, float | Tensor]:
         total = torch.zeros((), device=session.device)
         for _ in range(times):
-            loss = model.loss(*batches.take()) / times
+            ((ids, targets),) = batches.take()
+            loss = model.loss(ids, targets) / times
             loss.backward()
             batches.fetch()  # while the device computes
             total += loss.detach()

@@ -125,14 +125,11 @@ def _train(
             position,
         )
 
-    batches = Ahead(loader(learned), session.device)
+    batches = Ahead(loader(learned), session.device, times)
 
     def gradients(step: int) -> dict[str, float | Tensor]:
-        taken = []
-        for _ in range(times):
-            taken.append(batches.take())
-            batches.fetch()
-        mine = [int(mask[:, 1:].sum()) for _, mask in taken]
+        taken = batches.take()
+        mine = torch.stack([mask[:, 1:].sum() for _, mask in taken]).tolist()
         (everywhere,) = world.sum(sum(mine))
         if not everywhere:
             raise UserError(
@@ -146,6 +143,7 @@ def _train(
             loss = loss_of(model, ids, mask) * (count * world.size / everywhere)
             loss.backward()
             total += loss.detach()
+        batches.fetch()  # while the device computes
         return {"loss": total, "tokens": rows * preset.sequence_len}
 
     def evaluate(step: int) -> dict[str, float]:
@@ -163,7 +161,7 @@ def _train(
                 f"The data sets have changed since the stage {stage} was begun: it read {_counts(before)}, and now "
                 f"there are {_counts(learned.sizes)}; put back what it read, or begin the stage anew with --again."
             )
-        batches = Ahead(loader(learned, position), session.device)
+        batches = Ahead(loader(learned, position), session.device, times)
 
     def position() -> dict:
         return {**batches.position, "sizes": learned.sizes}
