@@ -11,9 +11,18 @@ import pytest
 pytest_plugins = ["dojo.plugin"]
 
 
-def pytest_configure() -> None:
-    """Take Ctrl-C as a person at a terminal would send it: jobs in the background begin with SIGINT ignored."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--gpu", action="store_true", help="Let the tests see the GPUs: for tests/gpu, and only these.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take Ctrl-C as a person at a terminal would send it: jobs in the background begin with SIGINT ignored.
+
+    And compute on the CPU wherever it runs: bit for bit the same, which a GPU does not promise.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if not config.getoption("--gpu"):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 @pytest.fixture(scope="session")
