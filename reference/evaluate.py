@@ -37,18 +37,24 @@ def bits_per_byte(
     Returns:
         sum of nats / (ln 2 * sum of bytes); infinity if the targets hold no byte.
     """
-    nats, size = 0.0, 0.0
     token_bytes = token_bytes.to(model.device)
+    nats: list[Tensor] = []
+    sizes: list[Tensor] = []  # looked at only at the end, for to look is to wait for the device
     for inputs, targets in batches:
         inputs, targets = inputs.to(model.device), targets.to(model.device).flatten()
         hidden = model.trunk(inputs).flatten(0, 1)  # (B*T, C)
         for h, t in zip(hidden.split(LOGIT_ROWS), targets.split(LOGIT_ROWS), strict=True):
             losses = F.cross_entropy(model.logits(h), t, ignore_index=-1, reduction="none")
             lengths = torch.where(t >= 0, token_bytes[t.clamp(min=0)], 0)
-            nats += losses[lengths > 0].double().sum().item()
-            size += int(lengths.sum())
-    nats, size = world.sum(nats, size)
-    return nats / (math.log(2) * size) if size else math.inf
+            nats.append(torch.where(lengths > 0, losses, 0.0).sum())
+            sizes.append(lengths.sum())
+    total, size = world.sum(_sum(nats), _sum(sizes))
+    return total / (math.log(2) * size) if size else math.inf
+
+
+def _sum(terms: list[Tensor]) -> float:
+    """In float64, which not every device has."""
+    return torch.stack(terms).cpu().double().sum().item() if terms else 0.0
 
 
 @torch.inference_mode()
