@@ -130,11 +130,12 @@ def policy_gradient(
         start, stop = len(prompt), len(prompt) + len(completion.ids)
         ids[b, :stop] = torch.tensor(prompt + completion.ids)
         mask[b, start:stop] = torch.tensor(completion.mask, dtype=torch.float32)
-    ids, mask = ids.to(session.device), mask[:, 1:].to(session.device)  # mask[t] is of the target at t
-    sampled = mask.bool()
+    mask = mask[:, 1:]  # mask[t] is of the target at t
+    sampled = tuple(index.to(session.device) for index in mask.nonzero(as_tuple=True))
+    ids, mask = ids.to(session.device), mask.to(session.device)
     hidden = model.hidden(ids[:, :-1])  # (B, T-1, C)
     chosen = model.logits(hidden[sampled]).log_softmax(-1).gather(1, ids[:, 1:][sampled][:, None])[:, 0]
-    logprobs = torch.zeros_like(mask).masked_scatter(sampled, chosen)  # the head runs on sampled tokens alone
+    logprobs = torch.zeros_like(mask).index_put(sampled, chosen)  # the head runs on sampled tokens alone
     loss = session.parts.grpo.policy_loss(logprobs, advantages.to(session.device), mask) * weight
     loss.backward()
     return loss.item()
