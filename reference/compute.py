@@ -6,7 +6,9 @@ import ctypes
 import math
 import os
 import platform
+import shutil
 import sys
+import sysconfig
 import time
 from pathlib import Path
 
@@ -67,6 +69,29 @@ def set_up_gpu() -> None:
     """
     torch.set_float32_matmul_precision("high")
     torch.backends.cuda.enable_cudnn_sdp(False)
+
+
+def check_compiler(path: str, headers: Path) -> None:
+    """UserError unless Triton, which compiles for GPUs, can build what starts its kernels.
+
+    Args:
+        path: the folders where programs are looked for, as in PATH.
+        headers: the folder of Python's.
+    """
+    has_compiler = any(shutil.which(program, path=path) for program in (os.environ.get("CC", "gcc"), "gcc", "clang"))
+    missing = [] if has_compiler else ["a C compiler"]
+    missing += [] if (headers / "Python.h").exists() else [f"Python's headers in {headers}"]
+    if missing:
+        raise UserError(
+            f"Training on a GPU compiles its kernels and misses {' and '.join(missing)}; on Debian and Ubuntu: "
+            f"sudo apt install gcc python3.{sys.version_info.minor}-dev. Or compute on the processor with --device cpu."
+        )
+
+
+def python_headers() -> Path:
+    """The folder where Triton looks for Python.h."""
+    scheme = sysconfig.get_default_scheme()
+    return Path(sysconfig.get_paths("posix_prefix" if scheme == "posix_local" else scheme)["include"])
 
 
 def keep_freed_memory() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,12 +17,14 @@ from rich.console import Console
 
 from reference.compiled import IN_BLOCKS
 from reference.compute import (
+    check_compiler,
     compute_device,
     describe_machine,
     fastest_dtype,
     keep_freed_memory,
     peak_gpu_gib,
     peak_rss_gib,
+    python_headers,
     set_up_gpu,
 )
 from reference.data.documents import DocumentSource, open_source
@@ -130,6 +133,7 @@ def open_session(
     source = _source(order)
     keep_freed_memory()
     if place.type == "cuda":
+        check_compiler(os.environ.get("PATH", ""), python_headers())
         set_up_gpu()
     run = _open_or_create(order, source, place, world)
     with run.lock():

@@ -7,13 +7,21 @@ import json
 import os
 import platform
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
 import torch
 
 from reference import compute
-from reference.compute import compute_device, describe_machine, fastest_dtype, keep_freed_memory, peak_rss_gib
+from reference.compute import (
+    check_compiler,
+    compute_device,
+    describe_machine,
+    fastest_dtype,
+    keep_freed_memory,
+    peak_rss_gib,
+)
 from reference.errors import UserError
 
 CPU = torch.device("cpu")
@@ -33,6 +41,25 @@ def test_devices_by_name_and_by_default() -> None:
         assert best == "mps"
     else:
         assert best == "cpu"
+
+
+def test_a_compiler_is_needed(tmp_path: Path) -> None:
+    """Where there is no compiler, or no Python.h, the sentence names what is missing, and only that."""
+    programs, headers = tmp_path / "bin", tmp_path / "include"
+    for folder in (programs, headers):
+        folder.mkdir()
+    with pytest.raises(
+        UserError, match=r"misses a C compiler and Python's headers in .*include; on Debian .* gcc pyth"
+    ):
+        check_compiler(str(programs), headers)
+    (programs / "gcc").touch(mode=0o755)
+    with pytest.raises(UserError, match=r"misses Python's headers in .*; on Debian"):
+        check_compiler(str(programs), headers)
+    (headers / "Python.h").touch()
+    check_compiler(str(programs), headers)
+    (programs / "gcc").unlink()
+    with pytest.raises(UserError, match=r"misses a C compiler; on Debian"):
+        check_compiler(str(programs), headers)
 
 
 def test_number_formats() -> None:
