@@ -12,6 +12,7 @@ from rich.console import Console
 
 from reference.cli_data import ROOT
 from reference.cli_train import DEVICE, RUNS, TAG
+from reference.errors import UserError
 from reference.progress import say
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def stage_option(default: str | None) -> Any:
 @contextmanager
 def examined(parts: Any, tag: str | None, stage: str | None, device: str) -> Iterator[tuple[Run, str, Examination]]:
     """The run, the stage and its model, ready to be evaluated by all processes that torchrun has started."""
+    import torch
+
     from reference.compute import compute_device
     from reference.distributed import joined_world
     from reference.examination import Examination
@@ -46,7 +49,13 @@ def examined(parts: Any, tag: str | None, stage: str | None, device: str) -> Ite
         engine = load_engine(run, stage, parts or Parts(), place)
         console = Console(highlight=False, quiet=not world.is_main)
         say(console, f"{run.path}, as the stage {stage} left it")
-        yield run, stage, Examination(engine, console, world)
+        try:
+            yield run, stage, Examination(engine, console, world)
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                f"The memory of {place} is full; end what else runs there, which nvidia-smi shows, read fewer rows at "
+                "once where there is --rows, or use a GPU with more."
+            ) from error
 
 
 def keep(run: Run, examination: Examination, stage: str, **results: Any) -> None:

@@ -80,8 +80,9 @@ class Preset:
     answer_tokens: int  # the longest answer that evaluation waits for
     judged_examples: int  # at most so many per task
     head_dim: int = 128
-    base_evaluations: int = 4  # of the bits per byte, spread over base training, and one at its end
-    validation_updates: int = 4  # read for one of them: as much held-out text as so many updates train on
+    base_evaluations: int = 4  # of the bits per byte, spread over base training, and one at its end; 0 or less: off
+    # read for one of them, and of mid's and sft's: as much held-out text as so many updates train on; 0 or less: off
+    validation_updates: int = 4
     curriculum: str = "primer"
 
     def model_config(self, vocab_size: int) -> GPTConfig:
@@ -164,6 +165,8 @@ LIMITS: dict[str, tuple[float, float]] = {  # all others: whole numbers from 1, 
     "two_step_examples": (0, 1e9),
     "prompts": (1, 512),  # some length of prompt has to occur a quarter as often among the practice problems
     "evaluate_every": (-1, 1e9),
+    "base_evaluations": (-1, 1e9),
+    "validation_updates": (-1, 1e9),
     "head_dim": (2, 1e9),
 }
 

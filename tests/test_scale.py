@@ -282,6 +282,22 @@ def test_going_without_a_data_set(data: Path, whole: Path, tmp_path: Path) -> No
     assert go(poor, tmp_path, "sft").config["stages"]["sft"]["facts"]["missing"] == ["simple_spelling", "spelling_bee"]
 
 
+def test_evaluation_in_training_can_be_off(data: Path, tmp_path: Path) -> None:
+    """0 and less turn it off; the loss is logged all the same, a line of progress for every percent."""
+    preset = override(PRESET, {"base_evaluations": "0", "validation_updates": "-1"})
+    said = io.StringIO()
+    for stage in ("tokenizer", "base", "mid"):
+        make_run(Order(tmp_path, "t", preset, 0, str(data), None, stage), parts(), Console(file=said, width=300), "cpu")
+    run = Run.open(tmp_path, "t")
+    assert [line["step"] for line in run.metrics("base")] == list(range(6))
+    assert not any("bpb" in line for line in run.metrics())
+    assert not {"bpb_before", "bpb_after"} & {
+        *run.config["stages"]["base"]["facts"],
+        *run.config["stages"]["mid"]["facts"],
+    }
+    assert said.getvalue().count("base  ") > 6
+
+
 def test_micro_batches_change_nothing(data: Path, whole: Path, tmp_path: Path) -> None:
     """Base and sft in one process: rows taken one, two or eight at a time give the same losses."""
     shutil.copytree(whole / "t", tmp_path / "t")

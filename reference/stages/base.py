@@ -37,7 +37,8 @@ def train_stage(session: Session) -> None:
     model = session.new_model()
     optimizer = MuonAdamW(model, session.parts, Rates(), world)
     steps = preset.base_steps
-    every = max(1, steps // preset.base_evaluations)
+    evaluates = preset.base_evaluations > 0 and preset.validation_updates > 0
+    every = max(1, steps // preset.base_evaluations) if evaluates else 1
     at_once, times = session.micro_batches(preset.batch_rows)
     token_bytes = tokenizer.token_bytes()
 
@@ -58,7 +59,7 @@ def train_stage(session: Session) -> None:
         return {"loss": total, "tokens": preset.batch_rows * preset.sequence_len}
 
     def evaluate(step: int) -> dict[str, float]:
-        if step % every and step != steps:
+        if not evaluates or (step % every and step != steps):
             return {}
         validation = loader("val")
         held_out = (validation.next_batch() for _ in range(preset.validation_updates * times))
@@ -93,13 +94,13 @@ def _finish(session: Session, model: GPT, before: list[str]) -> None:
     preset = session.preset
     bpb = [line["bpb"] for line in session.run.metrics("base") if "bpb" in line]
     samples = zip(PROMPTS[preset.curriculum], before, continuations(session, model), strict=True)
-    headline = f"bits per byte on held-out text {bpb[0]:.2f} -> {bpb[-1]:.3f}"
+    change = {"bpb_before": bpb[0], "bpb_after": bpb[-1]} if bpb else {}
+    headline = f"bits per byte on held-out text {bpb[0]:.2f} -> {bpb[-1]:.3f}" if bpb else "trained without evaluation"
     facts = {
         "tokens": preset.base_steps * preset.batch_rows * preset.sequence_len,
         "parameters": parameters(model.config),
         "flops_per_token": flops_per_token(model.config),
-        "bpb_before": bpb[0],
-        "bpb_after": bpb[-1],
+        **change,
     }
     if preset.curriculum == "primer":
         finish(session, "base", model, samples, headline, **facts)

@@ -147,7 +147,7 @@ def _train(
         return {"loss": total, "tokens": rows * preset.sequence_len}
 
     def evaluate(step: int) -> dict[str, float]:
-        if step % every and step != plan.steps:
+        if preset.validation_updates <= 0 or (step % every and step != plan.steps):
             return {}
         validation = loader(held_out)
         batches = (validation.next_batch() for _ in range(preset.validation_updates * times))
@@ -180,9 +180,11 @@ def _train(
 
 def _note(session: Session, stage: str, model: GPT, said: list[str], learned: Mixture, **facts: Any) -> None:
     bpb = [line["bpb"] for line in session.run.metrics(stage) if "bpb" in line]
-    facts |= {"bpb_before": bpb[0], "bpb_after": bpb[-1], "sizes": learned.sizes, "missing": list(learned.missing)}
+    facts |= {"sizes": learned.sizes, "missing": list(learned.missing)}
+    facts |= {"bpb_before": bpb[0], "bpb_after": bpb[-1]} if bpb else {}
     note(session, stage, zip(QUESTIONS, said, answers(session, model, QUESTIONS), strict=True), **facts)
-    say(session.console, f"{stage}  bits per byte on held-out conversations {bpb[0]:.3f} -> {bpb[-1]:.3f}")
+    if bpb:
+        say(session.console, f"{stage}  bits per byte on held-out conversations {bpb[0]:.3f} -> {bpb[-1]:.3f}")
 
 
 def _counts(sizes: dict[str, int]) -> str:

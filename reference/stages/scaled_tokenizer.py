@@ -25,7 +25,7 @@ def train_stage(session: Session) -> None:
     vocabulary = min(TRIED_VOCABULARY, preset.vocab_size)
     learned = train_tokenizer(beginning, vocabulary, parts).merges
     same = learned == train_tokenizer_rust(beginning, vocabulary).merges
-    say(session.console, f"tokenizer  learning from {preset.tokenizer_characters / 1e6:,.0f} million characters ...")
+    say(session.console, f"tokenizer  learning from {preset.tokenizer_characters:,} characters ...")
     tokenizer = train_tokenizer_rust(first_characters(source, preset.tokenizer_characters), preset.vocab_size)
     if tokenizer.vocab_size < preset.vocab_size:
         raise UserError(

@@ -81,7 +81,7 @@ def train(session: Session, model: GPT, optimizer: MuonAdamW, plan: Plan) -> Non
     """
     run, world = session.run, session.world
     step = _resume(session, model, optimizer, plan)
-    saved, lines = time.monotonic(), 100 if session.on_gpu else 10
+    saved, lines = time.monotonic(), 100 if session.on_gpu or session.preset.curriculum == "hub" else 10
     with (
         StageProgress(plan.stage, plan.steps, step, session.console, lines) as bar,
         _ctrl_c(once=world.size > 1) as interrupted,
