@@ -210,12 +210,10 @@ def base_eval(
 @click.option("--only", multiple=True, metavar="EXAM", help="This exam alone; may be repeated. Gives no ChatCORE.")
 @click.option("--max-per-task", default=0, metavar="N", help="The first N questions of each exam; 0 or less: all.")
 @click.option(
-    "--max-tokens", default=512, show_default=True, type=click.IntRange(1), metavar="N", help="The longest answer."
+    "--max-tokens", default=512, show_default=True, metavar="N", help="The longest answer; 0 or less: what fits."
 )
 @click.option("--samples", default=0, metavar="K", help="Also pass@1 to pass@K on GSM8K; 0 or less: off.")
-@click.option(
-    "--sampled-problems", default=400, show_default=True, type=click.IntRange(1), metavar="N", help="For pass@K."
-)
+@click.option("--sampled-problems", default=400, show_default=True, metavar="N", help="For pass@K; 0 or less: all.")
 @click.option("--allow-missing", is_flag=True, help="Leave out exams whose data set is not there.")
 @ROOT
 @DEVICE
@@ -243,7 +241,8 @@ def chat_eval(
         console = examination.console
         tasks, missing = exams(Hub(root_of(run, root)), passes, only or CHANCE, allow_missing)
         at_most = max_per_task if max_per_task > 0 else None
-        results = examination.exams([task[:at_most] for task in tasks], max_tokens)
+        longest = max_tokens if max_tokens > 0 else examination.engine.model.config.sequence_len
+        results = examination.exams([task[:at_most] for task in tasks], longest)
         accuracies = {name: right / total for name, (right, total) in results.items()}
         scores = {"chat_core": chat_core(accuracies), "chat_core_five": chat_core(accuracies, FIVE)}
         for name in missing:
@@ -256,8 +255,9 @@ def chat_eval(
         keep(run, examination, stage, exams=counts, **scores)
         if samples > 0:
             tasks, _ = exams(Hub(root_of(run, root)), passes, ["gsm8k"])
-            sampling = Sampling(max_tokens, temperature=1.0, top_k=50, seed=run.config["seed"] + examination.world.rank)
-            found = examination.pass_at_k(tasks[0][:sampled_problems], sampling, samples)
+            sampling = Sampling(longest, temperature=1.0, top_k=50, seed=run.config["seed"] + examination.world.rank)
+            problems = sampled_problems if sampled_problems > 0 else None
+            found = examination.pass_at_k(tasks[0][:problems], sampling, samples)
             for k in found["unbiased"]:
                 both = f"{found['unbiased'][k]:.4f} (unbiased), {found['first_k'][k]:.4f} (any of the first {k})"
                 say(console, f"gsm8k pass@{k}: {both}")

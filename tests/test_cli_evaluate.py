@@ -142,6 +142,19 @@ def test_chat_eval_without_some_sets(run: Run, capsys: pytest.CaptureFixture[str
     assert evaluations(run)["sft"]["exams"]["gsm8k"] == {"correct": 0, "total": 3}
 
 
+@pytest.mark.parametrize("everything", ["0", "-1"])
+def test_no_limits_to_an_exam(run: Run, everything: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """0 or less is all problems, and answers as long as the model's rows allow."""
+    (Path("openai") / "gsm8k" / "main").mkdir(parents=True)
+    rows = pa.table({"question": ["One?", "Two?", "Three?"], "answer": ["#### 1", "#### 2", "#### 3"]})
+    pq.write_table(rows, Path("openai") / "gsm8k" / "main" / "test-00000-of-00001.parquet")
+    limits = ("--max-per-task", "--max-tokens", "--sampled-problems")
+    off = [word for limit in limits for word in (limit, everything)]
+    main(["chat-eval", "--data", ".", "--only", "gsm8k", "--samples", "1", *off])
+    assert evaluations(run)["sft"]["exams"]["gsm8k"]["total"] == 3
+    assert evaluations(run)["sft"]["pass_at_k"]["unbiased"].keys() == {"1"}
+
+
 def test_identity(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A file of conversations; of a persona that cannot be used, a sentence and no file."""
     main(["identity", "-n", "20", "--out", "who.jsonl"])
@@ -176,7 +189,7 @@ def test_data_of_a_folder(data_dir: Path, capsys: pytest.CaptureFixture[str]) ->
         (["base-loss", "--rows", "0"], "0 is not in the range"),
         (["base-loss", "--tokens", "many"], "'many' is not a valid integer"),
         (["base-loss", "--data", "nowhere"], "There is no data at nowhere/base_data"),
-        (["chat-eval", "--max-tokens", "0"], "0 is not in the range"),
+        (["chat-eval", "--max-tokens", "1.5"], "'1.5' is not a valid integer"),
         (["data", "-n", "1", "--source", "nowhere", "--out", "x"], "The folder nowhere does not hold"),
         (["data", "-n", "1", "--shards-in-all", "1"], "1 is not in the range"),
     ],

@@ -299,14 +299,15 @@ def test_evaluation_in_training_can_be_off(data: Path, tmp_path: Path) -> None:
 
 
 def test_micro_batches_change_nothing(data: Path, whole: Path, tmp_path: Path) -> None:
-    """Base and sft in one process: rows taken one, two or eight at a time give the same losses."""
+    """In one process: rows taken one, two or eight at a time give the same losses; of rl's updates the first."""
     shutil.copytree(whole / "t", tmp_path / "t")
     losses = []
     for rows in (1, 2, 8):
-        for stage in ("base", "mid", "sft"):
+        for stage in ("base", "mid", "sft", "rl"):
             go(data, tmp_path, stage, device_rows=rows, again=True)
         run = Run.open(tmp_path, "t")
         losses.append([line["loss"] for stage in ("base", "sft") for line in run.metrics(stage) if "loss" in line])
+        losses[-1].append(run.metrics("rl")[0]["loss"])
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     assert losses[0] == pytest.approx(losses[2], rel=1e-4)
 

@@ -28,7 +28,7 @@ from reference.tasks.task import Example, Task
 
 TOP_K = 50
 GROUP = 4  # problems of a step whose prompts have one length, and are decoded together
-ROWS_OF_PASS = 8  # sequences of one forward and backward pass
+ROWS_OF_PASS = 8  # sequences of one forward and backward pass, unless --device-batch says otherwise
 QUESTIONS = (
     "Tom has 12 apples and gets 30 more. Then Tom gives 8 to Anna. How many apples does Tom have left?",
     "Ben has 4 bags with 6 coins each and 11 more. How many coins does Ben have?",
@@ -129,19 +129,19 @@ def reward(session: Session, problem: Example, completion: Completion) -> float:
 
 
 def descend(session: Session, model: GPT, rows: list[tuple[list[int], Completion]], advantages: torch.Tensor) -> float:
-    """Backpropagate the policy loss of the rows of all processes, in passes of ROWS_OF_PASS; its share of this one.
+    """Backpropagate the policy loss of the rows of all processes, some in each pass; its share of this one.
 
     Every sampled token weighs the same, in whichever process. Where there is none at all, nothing gets a gradient;
     where there is none here, everything gets zero, for the update needs one of each process.
     """
     sampled = sum(sum(completion.mask) for _, completion in rows)
     (everywhere,) = session.world.sum(sampled)
-    loss = 0.0
-    for start in range(0, len(rows), ROWS_OF_PASS):
-        of_pass = rows[start : start + ROWS_OF_PASS]
+    loss, at_once = 0.0, session.device_rows or ROWS_OF_PASS
+    for start in range(0, len(rows), at_once):
+        of_pass = rows[start : start + at_once]
         here = sum(sum(completion.mask) for _, completion in of_pass)
         weight = here * session.world.size / everywhere
-        loss += policy_gradient(session, model, of_pass, advantages[start : start + ROWS_OF_PASS], weight)
+        loss += policy_gradient(session, model, of_pass, advantages[start : start + at_once], weight)
     if everywhere and not sampled:
         for p in model.parameters():
             p.grad = torch.zeros_like(p)
