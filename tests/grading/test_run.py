@@ -235,7 +235,7 @@ def test_memory_does_not_grow(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ((), "Missing argument 'SUBMISSION...'."),
+        ((), "Missing argument 'SUBMISSION...'; see python -m dojo grade --help."),
         (("nowhere",), "There is nothing at nowhere"),
         (("pyproject.toml",), "is called like none of the katas"),
         (("katas", "--kata", "10"), "There is no kata '10'"),
