@@ -183,10 +183,15 @@ def _samples(report: Report) -> list[str]:
     for sample in report["samples"]:
         lines = []  # an indented block: nothing in a sample can break out of it
         for label in ("prompt", "before", "after"):
-            first, *rest = sample[label].splitlines() or [""]
+            first, *rest = [_printable(line) for line in sample[label].splitlines()] or [""]
             lines += [f"    {label:8}{first}".rstrip(), *(f"            {line}".rstrip() for line in rest)]
         blocks.append(f"What {STAGES[sample['stage']]} changed:\n\n" + "\n".join(lines))
     return blocks
+
+
+def _printable(line: str) -> str:
+    """With escapes for what nobody can see: an untrained model says zero bytes, which make the page no text."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
 def _stages(report: Report) -> list[str]:

@@ -219,6 +219,14 @@ def test_a_sample_cannot_break_the_text(tmp_path: Path) -> None:
     assert f"What base changed:\n\n{block}    after   Athens. | 12\n" in text
 
 
+def test_a_sample_that_nobody_can_see(tmp_path: Path) -> None:
+    """Zero bytes and the like, which an untrained model says, are escaped: report.md stays a text; letters stay."""
+    report = collect(made_up_run(tmp_path, "base"))
+    report["samples"] = [{"stage": "base", "prompt": "Größe 中", "before": "\0\x1b[31m\n\x7f", "after": ""}]
+    text = markdown(report, set())
+    assert "    prompt  Größe 中\n    before  \\x00\\x1b[31m\n            \\x7f\n    after\n" in text
+
+
 # (correct, total): interval as printed by R. G. Newcombe, Statistics in Medicine 17 (1998), table I, method 3
 @pytest.mark.parametrize(
     ("correct", "total", "low", "high"),
