@@ -221,7 +221,7 @@ def test_ranks_read_different_documents(whole: Path) -> None:
         ("base", 0, "muon", "muon_step", 3 * 3 + 2),  # in the middle of an update
         ("base", 1, "rope", "apply_rotary", 9),  # in the middle of a forward pass
         ("sft", 1, "muon", "muon_step", 3),
-        ("rl", 1, "grpo", "policy_loss", 3),
+        ("rl", 1, "grpo", "policy_loss", 2 * 4 + 2),  # in the middle of the third step, of four passes each
     ],
 )
 def test_sigkill(
