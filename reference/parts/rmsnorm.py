@@ -81,7 +81,7 @@ class _ForCompiler(torch.autograd.Function):
         r = torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)
         y = (wide * r).to(x.dtype)
         ctx.save_for_backward(y, r)
-        return y
+        return y.view_as(y)  # torch 2.11 compiles wrong gradients in float32 where y itself is returned
 
     @staticmethod
     def backward(ctx: FunctionCtx, g: Tensor) -> tuple[Tensor, None]:
