@@ -165,7 +165,7 @@ def build_rustbpe(session: nox.Session) -> None:
 @nox.session
 def checkpoints(session: nox.Session) -> None:
     """Make the checkpoints that come with the repository again: the default run, about seven minutes."""
-    run("-m", "reference", "d4", "--tag", "checkpoints", *session.posargs)
+    run("-m", "reference", "d4", "--tag", "checkpoints", "--dtype", "float32", *session.posargs)
     run("-m", "dojo", "checkpoints", "--tag", "checkpoints")
 
 
@@ -201,4 +201,5 @@ def tests(session: nox.Session) -> None:
     """Run the project's lint and tests, and rustbpe's where there is Rust (-- takes pytest's arguments)."""
     workers = str(min(os.cpu_count() or 1, MOST_WORKERS))
     pytest = ("-m", "pytest", "-p", "xdist", "-n", workers, *session.posargs)
-    check({**LINT, "pytest": pytest, "rustbpe": ("rustbpe/crate.py", "test")}, OMP_NUM_THREADS="1")
+    threads = os.environ.get("OMP_NUM_THREADS", "1")
+    check({**LINT, "pytest": pytest, "rustbpe": ("rustbpe/crate.py", "test")}, OMP_NUM_THREADS=threads)

@@ -5,6 +5,7 @@
 #   NPROC=8             GPUs to use; by default all of this machine
 #   TAG=d20             the run: its folder is runs/TAG
 #   PARTS=reference     or mine: with your green katas in place of the reference's parts
+#   DTYPE=bfloat16      what it computes in, or float32; by default as the processor or GPU is
 #   DEVICE_BATCH=32     rows that a GPU takes at a time; by default as many as fit
 #   DATA=DIR            where the data go, or lie already; by default $NANOKATA_DATA, or else ~/.cache/nanokata
 #   SMOKE=1             all of it in minutes on two CPU processes, with a tiny model, on $NANOKATA_DATA or generated data
@@ -97,7 +98,7 @@ else
 fi
 export NANOKATA_DATA=$DATA
 
-step tokenizer one tok-train --depth "$DEPTH" --tag "$TAG" --data "$DATA" --device "$DEVICE" "${MISSING[@]}" $SETTINGS
+step tokenizer one tok-train --depth "$DEPTH" --tag "$TAG" --data "$DATA" --device "$DEVICE" --dtype "${DTYPE:-auto}" "${MISSING[@]}" $SETTINGS
 once tokenizer "tokenizer evaluation" one tok-eval --tag "$TAG"
 [ "$SMOKE" = 1 ] || step "rest of the data" "$PY" -m reference data -n "$SHARDS" --root "$DATA"
 

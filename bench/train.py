@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bench._peer import ATTENTIONS, d4_model, transformers_model
 from bench._rounds import Turn, command, conclusion, fastest, medians, play, ratio, say
-from reference.compute import fastest_dtype
+from reference.compute import number_format
 from reference.errors import UserError
 from reference.model import GPT, GPTConfig
 from reference.optim import MuonAdamW, Rates
@@ -141,7 +141,7 @@ def check_same_work(ours: Stepper, theirs: Stepper, ids: Tensor, targets: Tensor
 
 def contenders(start: GPT) -> dict[str, dict[str, Callable[[], Turn]]]:
     """The configurations that each contender may choose from, by name."""
-    config, ours = start.config, fastest_dtype(torch.device("cpu"))
+    config, ours = start.config, number_format("auto", torch.device("cpu")).dtype
     float32, bfloat16 = torch.float32, torch.bfloat16
 
     def choices(name: str, make: Callable[[int], Stepper]) -> dict[str, Callable[[], Turn]]:

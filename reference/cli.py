@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 from reference import cli_data, cli_evaluate
-from reference.cli_train import DEVICE, STAGE_COMMANDS, generate_data, pairs, plan, tok_train
+from reference.cli_train import DEVICE, DTYPE, STAGE_COMMANDS, generate_data, pairs, plan, tok_train
 from reference.errors import UserError
 from reference.torchrun import leave, tell
 
@@ -85,8 +85,9 @@ STAGE = click.option(
     metavar="NAME=VALUE",
     help="Change one value of the preset, such as base_steps=100 or rl.steps=20; may be repeated.",
 )
+@DTYPE
 @click.pass_obj
-def d4(parts: Any, tag: str, seed: int, data: str, start: str | None, settings: tuple[str, ...]) -> None:
+def d4(parts: Any, tag: str, seed: int, data: str, start: str | None, settings: tuple[str, ...], dtype: str) -> None:
     """Train a depth-4 model: tokenizer, base, mid, sft, rl, report. The same command again goes on where it stopped."""
     from reference.parts import Parts
     from reference.pipeline import Order, make_run
@@ -97,7 +98,7 @@ def d4(parts: Any, tag: str, seed: int, data: str, start: str | None, settings: 
         raise UserError("--data is empty; leave it out for the primer, or name a folder of text.")
     preset = override(get_preset("d4"), pairs(settings))
     try:
-        make_run(Order(RUNS, tag, preset, seed, data, start), parts or Parts(), console())
+        make_run(Order(RUNS, tag, preset, seed, data, start, dtype=dtype), parts or Parts(), console())
     except Interrupted as stop:
         _leave(str(stop), 130)
     click.echo(f"Talk to it: ./noxw -s chat{'' if tag == 'd4' else f' -- --tag {tag}'}")

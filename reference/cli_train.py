@@ -38,6 +38,13 @@ DEVICE = click.option(
     type=click.Choice(["auto", "cuda", "cpu"]),
     help="Where to compute; auto takes CUDA where there is any.",
 )
+DTYPE = click.option(
+    "--dtype",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "float32", "bfloat16"]),  # compute.FORMATS, which would import torch here
+    help="What a new run computes in; auto decides by the processor. A run keeps it.",
+)
 DEVICE_BATCH = click.option(
     "--device-batch",
     default=0,
@@ -50,6 +57,7 @@ def training_options(command: Callable) -> Callable:
     """What every training command takes."""
     options = [
         DEVICE,
+        DTYPE,
         DEVICE_BATCH,
         click.option(
             "--checkpoint-minutes",
@@ -115,6 +123,7 @@ def tok_train(
     allow_missing: bool,
     settings: tuple[str, ...],
     again: bool,
+    dtype: str,
     **how: Any,
 ) -> None:
     """Begin a run of any depth on real data: train its tokenizer."""
@@ -125,20 +134,22 @@ def tok_train(
     preset = override(at_scale(depth), pairs(settings))
     root = str(Path(data or data_root()).resolve())
     start = "tokenizer" if again else None
-    order = Order(RUNS, tag or f"d{depth}", preset, seed, root, start, "tokenizer", allow_missing)
+    order = Order(RUNS, tag or f"d{depth}", preset, seed, root, start, "tokenizer", allow_missing, dtype)
     train_one(parts, "tokenizer", order, **how)
 
 
 def _stage(name: str, stage: str, what: str) -> click.Command:
-    def train(parts: Any, tag: str | None, again: bool, allow_missing: bool = False, **how: Any) -> None:
-        train_one(parts, stage, begun_order(tag, stage, again, allow_missing), **how)
+    def train(parts: Any, tag: str | None, again: bool, dtype: str, allow_missing: bool = False, **how: Any) -> None:
+        train_one(parts, stage, begun_order(tag, stage, again, allow_missing, dtype), **how)
 
     train.__doc__ = what
     command = training_options(click.pass_obj(train))
     return click.command(name=name)(TAG(ALLOW_MISSING(command) if stage in ("mid", "sft") else command))
 
 
-def begun_order(tag: str | None, stage: str, again: bool = False, allow_missing: bool = False) -> Any:
+def begun_order(
+    tag: str | None, stage: str, again: bool = False, allow_missing: bool = False, dtype: str = "auto"
+) -> Any:
     """The order to go on with a run of real data at one stage, as it was begun."""
     from reference.pipeline import Order
     from reference.presets import read_preset
@@ -150,7 +161,7 @@ def begun_order(tag: str | None, stage: str, again: bool = False, allow_missing:
     if preset.curriculum != "hub":
         raise UserError(f"The run {run.path} is one of ./noxw -s d4; begin one on real data with tok-train.")
     start = stage if again else None
-    return Order(RUNS, run.tag, preset, config["seed"], config["data"], start, stage, allow_missing)
+    return Order(RUNS, run.tag, preset, config["seed"], config["data"], start, stage, allow_missing, dtype)
 
 
 def pairs(settings: tuple[str, ...]) -> dict[str, str]:

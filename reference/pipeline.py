@@ -20,8 +20,8 @@ from reference.compute import (
     check_compiler,
     compute_device,
     describe_machine,
-    fastest_dtype,
     keep_freed_memory,
+    number_format,
     peak_gpu_gib,
     peak_rss_gib,
     python_headers,
@@ -65,6 +65,7 @@ class Order:
 
     `only` names a stage to train alone. `data` is "primer", or where the text is; for a preset at scale the folder of
     all data, see data/hub.py, of which `allow_missing` leaves out, from now on, the conversations that are not there.
+    `dtype` is one of compute.FORMATS: what a new run computes in for good.
     """
 
     root: Path
@@ -75,6 +76,7 @@ class Order:
     start: str | None = None
     only: str | None = None
     allow_missing: bool = False
+    dtype: str = "auto"
 
 
 def make_run(
@@ -226,13 +228,18 @@ def _open_or_create(order: Order, source: DocumentSource, device: torch.device, 
             f"There is no run {order.tag!r} in {order.root} to start at {order.start}, and checkpoints/ holds another "
             "kind of model; leave --from out, or name a run with --tag."
         )
-    dtype = str(fastest_dtype(device)).removeprefix("torch.")
+    chosen = number_format(order.dtype, device)
     run = Run.create(
         order.root,
         order.tag,
         {
             **_identity(order, source),
-            "machine": {**describe_machine(device), "devices": world.size, "compute_dtype": dtype},
+            "machine": {
+                **describe_machine(device),
+                "devices": world.size,
+                "compute_dtype": chosen.name,
+                "compute_dtype_reason": chosen.reason,
+            },
             "versions": {name: version(name) for name in ("torch", "tiktoken", "rustbpe", "numpy")},
         },
     )
@@ -262,6 +269,12 @@ def _check_same_order(run: Run, order: Order, source: DocumentSource) -> None:
                 f"The run {run.path} was begun with {words.get(key, f'another {key}')}; repeat the command that began "
                 "it, or begin another run with --tag NEW."
             )
+    taken = run.config["machine"]["compute_dtype"]
+    if order.dtype not in ("auto", taken):
+        raise UserError(
+            f"The run {run.path} computes in {taken} for good, so that its numbers do not depend on where it goes on; "
+            f"leave --dtype {order.dtype} out, or begin another run with --tag NEW."
+        )
 
 
 def _start_at(run: Run, order: Order, console: Console) -> None:
@@ -305,12 +318,11 @@ def _say_what_starts(session: Session) -> None:
         f"yours: {', '.join(learner)}; the others are the reference's" if learner else "all nine are the reference's"
     )
     machine, processes = config["machine"], session.world.size
+    reason = machine.get("compute_dtype_reason", "as an earlier version chose")
     say(console, f"run  {session.run.path}, preset {config['preset']}, seed {config['seed']}, text: {config['data']}")
-    say(
-        console,
-        f"run  on {machine['cpu']}, {machine['threads']} threads, {machine['device']} in {machine['compute_dtype']}"
-        + (f", {processes} processes" if processes > 1 else ""),
-    )
+    several = f", {processes} processes" if processes > 1 else ""
+    say(console, f"run  on {machine['cpu']}, {machine['threads']} threads, {machine['device']}{several}")
+    say(console, f"run  in {machine['compute_dtype']} ({reason})")
     say(console, f"run  parts: {whose}")
     if session.on_gpu and not session.compiles:
         yours = ", ".join(part for part in IN_BLOCKS if part in learner)

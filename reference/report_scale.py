@@ -9,11 +9,12 @@ Report = dict[str, Any]
 
 
 def where(report: Report) -> str:
-    """The hardware in words, "" where it is not known."""
+    """The hardware in words and what it computed in, "" where it is not known."""
     machine = report.get("machine", {})
+    computed = f", in {machine['compute_dtype']}" if "compute_dtype" in machine else ""
     if "gpu" in machine:
-        return f" on {machine.get('devices', 1)} x {machine['gpu']}"
-    return f" on {machine['cores']} cores of {machine['cpu']}" if {"cores", "cpu"} <= machine.keys() else ""
+        return f" on {machine.get('devices', 1)} x {machine['gpu']}{computed}"
+    return f" on {machine['cores']} cores of {machine['cpu']}{computed}" if {"cores", "cpu"} <= machine.keys() else ""
 
 
 def cost(report: Report) -> list[str]:

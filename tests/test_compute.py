@@ -7,19 +7,20 @@ import json
 import os
 import platform
 import sys
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 import torch
 
-from reference import compute
 from reference.compute import (
     check_compiler,
     compute_device,
+    cpu_words,
     describe_machine,
-    fastest_dtype,
     keep_freed_memory,
+    number_format,
     peak_rss_gib,
 )
 from reference.errors import UserError
@@ -62,31 +63,48 @@ def test_a_compiler_is_needed(tmp_path: Path) -> None:
         check_compiler(str(programs), headers)
 
 
-def test_number_formats() -> None:
-    """CUDA computes in bfloat16 and MPS in float32; a CPU in either, and float32 where it has no bfloat16 products"""
-    assert fastest_dtype(torch.device("cuda")) == torch.bfloat16
-    assert fastest_dtype(torch.device("mps")) == torch.float32
-    threads = torch.get_num_threads()
-    assert fastest_dtype(CPU) in (torch.float32, torch.bfloat16)
-    assert torch.get_num_threads() == threads
+@pytest.mark.parametrize(
+    ("words", "expected", "reason"),
+    [
+        ("AuthenticAMD avx2 avx512f avx512_bf16", torch.bfloat16, "AVX512-BF16"),  # measured: 2 times as fast
+        ("AuthenticAMD avx2 avx512f", torch.float32, "not multiply faster"),
+        ("GenuineIntel avx512f avx512_bf16", torch.float32, "not multiply faster"),  # measured: half as fast
+        ("GenuineIntel avx512f avx512_bf16 amx_bf16 amx_tile", torch.bfloat16, "AMX"),
+        ("fp asimd bf16", torch.float32, "not multiply faster"),
+        ("", torch.float32, "not multiply faster"),  # not Linux
+    ],
+)
+def test_the_processor_decides_the_number_format(words: str, expected: torch.dtype, reason: str) -> None:
+    """auto goes by the processor's instructions and vendor, and says so"""
+    found = number_format("auto", CPU, frozenset(words.split()))
+    assert found.dtype == expected
+    assert found.reason.startswith("auto: ")
+    assert reason in found.reason
 
 
-@pytest.mark.parametrize(("seconds", "expected"), [(1.5, torch.float32), (0.9, torch.float32), (0.7, torch.bfloat16)])
-@pytest.mark.parametrize("hindered", [torch.float32, torch.bfloat16])
-def test_a_busy_machine_does_not_change_the_number_format(
-    monkeypatch: pytest.MonkeyPatch, seconds: float, expected: torch.dtype, hindered: torch.dtype
-) -> None:
-    """Against a product of 1 s in float32, bfloat16 must be clearly faster, whichever was held up most of the time."""
-    calls = 0
+def test_number_formats_of_other_devices() -> None:
+    """CUDA computes in bfloat16, and MPS in float32"""
+    assert number_format("auto", torch.device("cuda")).name == "bfloat16"
+    assert number_format("auto", torch.device("mps")).name == "float32"
 
-    def timed(dtype: torch.dtype) -> float:
-        nonlocal calls
-        calls += 1
-        true = {torch.float32: 1.0, torch.bfloat16: seconds}[dtype]
-        return true if calls % 9 == 0 else true * (5 if dtype == hindered else 1.1)
 
-    monkeypatch.setattr(compute, "_product_seconds", timed)
-    assert fastest_dtype(CPU) == expected
+@pytest.mark.parametrize("name", ["float32", "bfloat16"])
+@pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
+def test_a_number_format_that_is_ordered(name: str, device: str) -> None:
+    """is taken, whatever the processor"""
+    found = number_format(name, torch.device(device), frozenset({"AuthenticAMD", "avx512_bf16", "amx_bf16"}))
+    assert (found.name, found.reason) == (name, f"as --dtype {name} says")
+
+
+def test_the_number_format_does_not_depend_on_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """no time is taken, so that a busy machine decides nothing, and what this processor is decides always the same"""
+
+    def asked() -> float:
+        raise AssertionError("somebody looked at the clock")
+
+    for clock in ("perf_counter", "monotonic", "time", "process_time", "thread_time"):
+        monkeypatch.setattr(time, clock, asked)
+    assert number_format("auto", CPU) == number_format("auto", CPU, cpu_words())
 
 
 def test_peak_memory_is_in_gib() -> None:

@@ -26,6 +26,8 @@ from reference.stages.session import last_stage, load_model
 from reference.stages.training import Interrupted
 from reference.tokenizer import which_rustbpe
 from tests.tiny_run import (
+    DTYPE,
+    FORMATS,
     LEARNED,
     TINY,
     TRAINED,
@@ -34,6 +36,7 @@ from tests.tiny_run import (
     go,
     learner,
     needs_signals,
+    numbers,
     refuses,
     struck,
 )
@@ -191,13 +194,43 @@ def command(folder: Path, *settings: str, before: str = "") -> subprocess.Popen:
     options = [f"--set={name}={value}" for name, value in TINY.items()] + [f"--set={setting}" for setting in settings]
     code = f"{before}import runpy, sys; sys.argv[0] = 'reference'; runpy.run_module('reference', run_name='__main__')"
     return subprocess.Popen(
-        [sys.executable, "-c", code, "d4", *options],
+        [sys.executable, "-c", code, "d4", "--dtype", DTYPE, *options],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+def test_a_run_keeps_its_number_format(tmp_path: Path, dtype: str) -> None:
+    """what is ordered is said and noted; whoever goes on without a word goes on in it, bit for bit, and in no other"""
+    other = FORMATS[1 - FORMATS.index(dtype)]
+    with pytest.raises(Interrupted, match="Stopped in base after step 4 of 8"):
+        go(tmp_path / "runs", struck(Parts(), "muon", "muon_step", 3 * 4, ctrl_c), dtype=dtype)
+    machine = Run.open(tmp_path / "runs", "tiny").config["machine"]
+    assert (machine["compute_dtype"], machine["compute_dtype_reason"]) == (dtype, f"as --dtype {dtype} says")
+    refuses(tmp_path / "runs", rf"computes in {dtype} for good, .* leave --dtype {other} out, or begin", dtype=other)
+    with pytest.raises(Interrupted, match="Stopped in mid after step 2 of 4"):
+        go(tmp_path / "runs", struck(Parts(), "muon", "muon_step", 3 * 6, ctrl_c), dtype="auto")
+    run = Run.open(tmp_path / "runs", "tiny")
+    assert run.config["machine"]["compute_dtype"] == dtype
+
+    with pytest.raises(Interrupted, match="Stopped in mid after step 2 of 4"):
+        go(tmp_path / "whole", struck(Parts(), "muon", "muon_step", 3 * 10, ctrl_c), dtype=dtype)
+    assert numbers(run) == numbers(Run.open(tmp_path / "whole", "tiny"))
+
+
+def test_the_formats_differ(whole: Whole, tmp_path: Path) -> None:
+    """bfloat16 is really computed in: the same run has other losses, which are near"""
+    other = FORMATS[1 - FORMATS.index(DTYPE)]
+    with pytest.raises(Interrupted):
+        go(tmp_path / "runs", struck(learner(tmp_path), "muon", "muon_step", 3 * 8, ctrl_c), dtype=other)
+    theirs = Run.open(tmp_path / "runs", "tiny").metrics("base")
+    losses, ours = ([line["loss"] for line in lines if "loss" in line] for lines in (theirs, whole.run.metrics("base")))
+    assert losses != ours
+    assert losses == pytest.approx(ours, rel=0.02)  # bfloat16 has eight bits: 0.4 % for each product
 
 
 @needs_signals

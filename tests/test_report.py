@@ -191,7 +191,7 @@ def test_the_numbers_a_reader_sees(tmp_path: Path) -> None:
     ):
         assert f"\n{row}\n" in text
     assert "1 of the 2 parts ran the learner's own code." in text
-    assert "took 7.1 minutes on 2 cores of a CPU." in text
+    assert "took 7.1 minutes on 2 cores of a CPU, in bfloat16." in text
     assert "from 2.93 to 0.31." in text
     assert "The model has 4.2 million parameters." in text
     assert "The vocabulary has 2,048 tokens, and one holds 3.88 bytes of the text on average." in text

@@ -55,6 +55,8 @@ TINY = {
     "judged_examples": "2",
 }
 PRESET = override(get_preset("d4"), TINY)
+FORMATS = ("float32", "bfloat16")
+DTYPE = os.environ.get("NANOKATA_DTYPE", "float32")  # that all runs compute in whose test does not name a format
 EVERY_STEP, NEVER = 0.0, 1e9  # seconds between checkpoints
 
 # A learner's parts: rope is right; grpo rewards by place, so that a model that solves nothing is updated in rl too.
@@ -89,12 +91,14 @@ def go(
     data: str = "primer",
     start: str | None = None,
     seconds: float = NEVER,
+    dtype: str = DTYPE,
 ) -> tuple[Run, str]:
     """Make the run `root`/tiny, or go on with it: the run, and all that was printed."""
     printed = io.StringIO()
     parts = parts or learner(root.parent)
     console = Console(file=printed, width=300)
-    run = make_run(Order(root, "tiny", preset, seed, data, start), parts, console, "cpu", seconds)
+    order = Order(root, "tiny", preset, seed, data, start, dtype=dtype)
+    run = make_run(order, parts, console, "cpu", seconds)
     return run, printed.getvalue()
 
 

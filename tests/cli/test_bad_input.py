@@ -48,6 +48,7 @@ from tests.cli.commands import leave, refuse
         (["d4", "--tag", "a" * 101], ["name of a run"]),
         (["d4", "--tag", "a" * 500], ["a" * 500]),
         (["d4", "--data", ""], ["--data is empty"]),
+        (["d4", "--dtype", "float16"], ["--dtype", "'float16'", "'auto', 'float32', 'bfloat16'"]),
         (["d4", "--data", "nowhere"], ["nowhere"]),
         (["d4", "--data", "a" * 500], ["a" * 500]),
         (["chat", "-t", "2.5"], ["temperature", "2.5"]),

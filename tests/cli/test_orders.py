@@ -49,9 +49,24 @@ def test_every_option_of_an_order(orders: list[Order], capsys: pytest.CaptureFix
     """Every option reaches its place."""
     settings = {"base_steps": "3", "rl.steps": "4", "mid.rate": "0.5"}
     pairs = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
-    main(["d4", "--tag", "mine", "--seed", "4294967295", "--data", "python-docs", "--from", "sft", *pairs])
+    main(
+        [
+            "d4",
+            "--tag",
+            "mine",
+            "--seed",
+            "4294967295",
+            "--data",
+            "python-docs",
+            "--from",
+            "sft",
+            *pairs,
+            "--dtype",
+            "bfloat16",
+        ]
+    )
     preset = override(get_preset("d4"), settings)
-    assert orders == [Order(Path("runs"), "mine", preset, 4294967295, "python-docs", "sft")]
+    assert orders == [Order(Path("runs"), "mine", preset, 4294967295, "python-docs", "sft", dtype="bfloat16")]
     assert capsys.readouterr().out.endswith("./noxw -s chat -- --tag mine\n")
 
 
