@@ -35,14 +35,15 @@ def checked(outcome: Any, request: Request, kata: Kata) -> Outcome:
         raise WireError("gradients are promised of nothing, or nothing of gradients")
     if tape is not None and len(differentiable) != tensors:
         raise WireError("gradients are promised of more or less than there is")
-    if request.kind == "backward" and outcome.error is None and type(outcome.value) not in (list, tuple):
+    whole = outcome.error is None and outcome.stopped is None
+    if request.kind == "backward" and whole and type(outcome.value) not in (list, tuple):
         raise WireError("gradients are no list")
     if not (outcome.error is None or isinstance(outcome.error, Exception)):
         raise WireError("an error is none")
     if type(outcome.frames) is not tuple or not all(_short_text(frame) for frame in outcome.frames):
         raise WireError("the lines of a traceback are no text")
-    if not (outcome.broken is None or _short_text(outcome.broken)):
-        raise WireError("a broken promise is not told")
+    if not all(told is None or _short_text(told) for told in (outcome.broken, outcome.stopped)):
+        raise WireError("a broken promise, or a stop, is not told")
     return outcome
 
 

@@ -7,6 +7,7 @@ hold values only.
 from __future__ import annotations
 
 import contextlib
+import linecache
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -14,9 +15,13 @@ from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any
 
+from dojo.clock import Clock, TooLong
 from dojo.curriculum import Kata
 from dojo.guard import guarded
+from dojo.meta import paid_for
 from dojo.values import PLAIN, Codec, Handle, copied, is_tensor, mapped, mutables_in, same, tensors_in
+
+SECONDS = 60.0  # that code may compute where nobody says another time
 
 
 @dataclass(frozen=True)
@@ -48,8 +53,10 @@ class Outcome:
         tape: the number by which gradients can be asked for, when the value depends on an argument that wants one.
         differentiable: for every tensor of the value, whether it does.
         error: what it raised instead.
-        frames: "file, line, function: source" for the student's own lines on the way to the error.
+        frames: "file, line, function: source" for the student's own lines on the way to the error, or to where it was
+            stopped.
         broken: instead of all this, the promise that it broke, in a sentence.
+        stopped: instead of all this, after how long it was stopped, or why it was not called at all.
     """
 
     value: Any = None
@@ -58,6 +65,7 @@ class Outcome:
     error: BaseException | None = None
     frames: tuple[str, ...] = ()
     broken: str | None = None
+    stopped: str | None = None
 
 
 class Executor:
@@ -66,6 +74,9 @@ class Executor:
     Args:
         codecs: the kata's codecs.py, if it has one.
         parameters: function or method -> the names of its parameters in the contract.
+
+    Attributes:
+        clock: of what the code computes.
     """
 
     def __init__(
@@ -76,6 +87,7 @@ class Executor:
         self._codec_calls: list[list[tuple[str, list]]] = []  # one list per object
         self._tapes: dict[int, tuple[list, list]] = {}  # outputs and inputs of calls that gradients may be asked of
         self._calls = 0
+        self.clock = Clock(SECONDS)
 
     def run(self, request: Request) -> Outcome:
         if request.kind == "codec_calls":
@@ -88,7 +100,7 @@ class Executor:
             self._codec_calls.append(heard)
         args, kwargs = copied((request.args, request.kwargs))
         outcome = self._entered(lambda: self._do(request, *_resolved((args, kwargs), self._codecs, heard)), request)
-        if outcome.error is not None:
+        if outcome.error is not None or outcome.stopped is not None:
             if request.kind == "make":
                 self._objects.append(None)
             return outcome
@@ -101,11 +113,15 @@ class Executor:
         return getattr(target, request.name)(*args, **kwargs)
 
     def _entered(self, action: Callable[[], Any], request: Request) -> Outcome:
-        with odd_globals() if request.odd else contextlib.nullcontext(), guarded(self._module.__file__):
+        file = self._module.__file__
+        with odd_globals(self.clock) if request.odd else contextlib.nullcontext(), guarded(file):
             try:
-                return Outcome(action())
+                with self.clock:
+                    return Outcome(action())
             except (Exception, SystemExit) as error:
-                return Outcome(error=error, frames=_frames(error, self._module.__file__))
+                return Outcome(error=error, frames=frames_in(file, error))
+            except TooLong as stop:
+                return Outcome(stopped=f"was stopped {stop}", frames=frames_in(file, stop))
 
     def _checked(self, request: Request, given: Any, value: Any) -> Outcome:
         shares = request.kind != "get" and _shares(value, given)
@@ -220,20 +236,30 @@ def _own_copy(leaf: Any) -> Any:
     return leaf.detach().clone().contiguous() if is_tensor(leaf) else leaf
 
 
-def _frames(error: BaseException, file: str | None) -> tuple[str, ...]:
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-    return tuple(f"line {frame.lineno}, in {frame.name}: {frame.line}" for frame in frames)
+def frames_in(file: str | None, error: BaseException) -> tuple[str, ...]:
+    """The lines of a file that lie on the way to an error, in words."""
+    found = []
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        code = frame.f_code
+        if file is not None and code.co_filename == file:
+            line = line or code.co_firstlineno  # between two lines there is none
+            found.append(f"line {line}, in {code.co_name}: {linecache.getline(file, line).strip()}")
+    return tuple(found)
 
 
 @contextlib.contextmanager
-def odd_globals() -> Iterator[None]:
-    """Every global that a part must not depend on has an unusual value."""
+def odd_globals(clock: Clock | None = None) -> Iterator[None]:
+    """Every global that a part must not depend on has an unusual value.
+
+    Args:
+        clock: counts what is computed in it, but for what torch needs once before it can compute on the meta device.
+    """
     torch = sys.modules["torch"]
     dtype = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
         # on the meta device nothing has a value: a tensor made there by default does not go unnoticed
-        with torch.device("meta"), torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.device("meta"), paid_for(clock), torch.autocast("cpu", dtype=torch.bfloat16):
             yield
     finally:
         torch.set_default_dtype(dtype)

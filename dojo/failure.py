@@ -8,14 +8,12 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-import pytest
-
 from dojo.curriculum import Kata
 from dojo.diagnosis import diagnose
 from dojo.loading import LoadError, said
 from dojo.mistakes import Mistake
 from dojo.shown import call_line, compared, short
-from dojo.student import BrokenPromise, Lost, Student
+from dojo.student import BrokenPromise, Lost, Stopped, Student
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,6 @@ class Failure:
         lines: what was called, what came, what was expected.
         mistakes: known wrong versions that do the same.
         load_error: why the file could not be used at all, or empty.
-        timed_out: whether the code was still running when its time was over.
     """
 
     test: str
@@ -38,7 +35,6 @@ class Failure:
     lines: list[str] = field(default_factory=list)
     mistakes: list[Mistake] = field(default_factory=list)
     load_error: str = ""
-    timed_out: bool = False
 
     def text(self) -> str:
         if self.load_error:
@@ -75,15 +71,11 @@ def failure_of(
         return Failure(test, sentence, load_error=str(error))
     if isinstance(error, NotImplementedError):
         return Failure(test, sentence, unwritten=_unwritten(student))
-    if _timed_out(error):
-        return Failure(test, sentence, lines=_told(kata, error, student, None), timed_out=True)
+    if isinstance(error, Stopped):  # to put the same to the known mistakes could take as long
+        return Failure(test, sentence, lines=_told(kata, error, student, None))
     lines = _told(kata, error, student, compared_values)
     mistakes = diagnose(kata, student.trace.stories(), seconds) if student is not None and seconds > 0 else []
     return Failure(test, sentence, lines=lines, mistakes=mistakes)
-
-
-def _timed_out(error: BaseException) -> bool:
-    return isinstance(error, pytest.fail.Exception) and str(error).startswith("Timeout")
 
 
 def _unwritten(student: Student | None) -> str:
@@ -94,6 +86,9 @@ def _unwritten(student: Student | None) -> str:
 def _told(kata: Kata, error: BaseException, student: Student | None, compared_values: tuple | None) -> list[str]:
     last = student.trace.last if student is not None else None
     after = [f"after {call_line(kata, last.request)}:"] if last is not None else []
+    if isinstance(error, Stopped) and last is not None:
+        where = [f"    {frame}" for frame in error.frames[-1:]]
+        return [f"{call_line(kata, last.request)}", f"    {error}{', at' if where else ''}", *where]
     if isinstance(error, (BrokenPromise, Lost)):
         return [*after, f"    {error}."]
     if last is not None and last.outcome.error is error:
@@ -103,8 +98,6 @@ def _told(kata: Kata, error: BaseException, student: Student | None, compared_va
             f"    {said(error)}",
         ]
     first = str(error).strip().split("\n")[0]
-    if _timed_out(error):
-        return [*after, "    your code was still running when the time for this test was over."]
     values = _from_assert_close(error.__traceback__) or compared_values
     if values is not None:
         return [*after, *(f"    {line}" for line in compared(*values))]

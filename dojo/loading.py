@@ -8,7 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 from types import CodeType, ModuleType
 
+from dojo.clock import Clock, TooLong
 from dojo.curriculum import ROOT, Kata
+
+IMPORT_SECONDS = 10.0  # of computing: what a solution imports may be large
 
 
 class LoadError(Exception):
@@ -42,23 +45,29 @@ def source_of(path: Path) -> str:
         raise LoadError(f"{shown(path)} is not text in UTF-8; save it as such.") from None
 
 
-def run_source(source: str, file: str, told: str, name: str) -> ModuleType:
+def run_source(source: str, file: str, told: str, name: str, seconds: float = IMPORT_SECONDS) -> ModuleType:
     """Run a source text as a new module that says it comes from `file`, which is called `told` in what goes wrong."""
     module = ModuleType(name)
     module.__file__ = file
     sys.modules[name] = module  # dataclasses and the like look their module up
     try:
-        exec(_compiled(source, file), module.__dict__)
+        with Clock(seconds):
+            exec(_compiled(source, file), module.__dict__)
     except SyntaxError as error:
         line = (error.text or "").strip()
         raise LoadError(
             f"{told}, line {error.lineno}, is not Python: {error.msg}{': ' + line if line else ''}."
         ) from None
     except (Exception, SystemExit) as error:
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-        where = f", line {frames[-1].lineno}" if frames else ""
-        raise LoadError(f"{told}{where}, fails when it is imported: {said(error)}.") from error
+        raise LoadError(f"{told}{_where(error, file)}, fails when it is imported: {said(error)}.") from error
+    except TooLong as stop:
+        raise LoadError(f"{told}{_where(stop, file)}, was stopped when it was imported, {stop}.") from None
     return module
+
+
+def _where(error: BaseException, file: str) -> str:
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return f", line {frames[-1].lineno}" if frames else ""
 
 
 @lru_cache(maxsize=16)  # a diagnosis runs the worked answer once for every known mistake
@@ -80,9 +89,9 @@ def load_kata(kata: Kata, path: Path) -> ModuleType:
     return run_kata(kata, source_of(path), str(path), shown(path))
 
 
-def run_kata(kata: Kata, source: str, file: str, told: str) -> ModuleType:
-    """The same from a text. Raises LoadError."""
-    module = run_source(source, file, told, f"dojo_{kata.name}_{abs(hash(file))}")
+def run_kata(kata: Kata, source: str, file: str, told: str, seconds: float = IMPORT_SECONDS) -> ModuleType:
+    """The same from a text, whose import may compute so long. Raises LoadError."""
+    module = run_source(source, file, told, f"dojo_{kata.name}_{abs(hash(file))}", seconds)
     if missing := [name for name in kata.names if not callable(getattr(module, name, None))]:
         raise LoadError(f"{told} has no {' and no '.join(missing)}; the contract asks for it.")
     return module

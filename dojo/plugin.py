@@ -16,7 +16,10 @@ import pytest
 from dojo.apart import Worker, student_sandbox
 from dojo.contract import executor_of
 from dojo.curriculum import KATAS, Kata, kata_of
+from dojo.executor import SECONDS
 from dojo.failure import Failure, failure_of, sentence_of
+from dojo.here import Here
+from dojo.limits import LIMITS as STUDENT_LIMITS
 from dojo.loading import LoadError, load_kata, said
 from dojo.progress import record_run
 from dojo.shown import shortened
@@ -51,9 +54,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "stretch: a goal beyond green, which a kata can be green without")
+    config.addinivalue_line("markers", "seconds(number): that the code under test may compute in a test")
     config.addinivalue_line("markers", "hidden: its cases are drawn from the hidden seed")
     config.stash[FAILURES], config.stash[PASSED], config.stash[TOLD_HERE] = {}, {}, False
-    config.stash.setdefault(LIMITS, Limits())
+    config.stash.setdefault(LIMITS, STUDENT_LIMITS)
     config.stash.setdefault(DIAGNOSES, 1)
     if SANDBOX not in config.stash:
         config.stash[SANDBOX] = student_sandbox() if config.getoption("--apart") else None
@@ -113,7 +117,8 @@ def student(request: pytest.FixtureRequest) -> Iterator[Student]:
         yield Student(kata, worker.run, worker.renew)
         worker.close()
     else:
-        yield Student(kata, executor_of(kata, _implementation(kata, wanted)).run)
+        here = Here(executor_of(kata, _implementation(kata, wanted)))
+        yield Student(kata, here.run, here.renew)
 
 
 def _file(kata: Kata, wanted: str | None) -> Path:
@@ -147,7 +152,8 @@ def pytest_runtest_call(item: pytest.Item) -> Any:
     student = getattr(item, "funcargs", {}).get("student")
     if student is not None:
         item.stash[STUDENT] = student
-        student.begin()
+        mark = item.get_closest_marker("seconds")
+        student.begin(mark.args[0] if mark else SECONDS)
     return (yield)
 
 
@@ -184,8 +190,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Any:
         config.stash[PASSED].setdefault(kata.name, {})[item.nodeid] = report.passed
     if call.excinfo is None or not report.failed:
         return report
-    if hasattr(item.ihook, "pytest_timeout_cancel_timer"):
-        item.ihook.pytest_timeout_cancel_timer(item=item)  # the time that the diagnosis takes is not the learner's
     sentence = sentence_of(inspect.unwrap(item.function), item.name)  # type: ignore[attr-defined]
     earlier = config.stash[FAILURES].setdefault(kata.name, [])
     told = sum(not other.unwritten for other in earlier)
@@ -201,8 +205,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Any:
         report.outcome, report.wasxfail = "skipped", "a stretch goal"
         return report
     earlier.append(failure)
-    if failure.timed_out and not config.stash[SANDBOX]:
-        item.session.shouldstop = "your code did not come back; the other tests were not run"
     if config.stash[TOLD_HERE]:
         report.longrepr = failure.text()
     return report

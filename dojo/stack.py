@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import functools
-import signal
-import threading
 from collections.abc import Callable, Collection
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from dojo.clock import Clock, TooLong
 from dojo.curriculum import KATAS, Kata
-from dojo.executor import Request
+from dojo.executor import Request, frames_in
 from dojo.loading import LoadError, load_kata, said
 from dojo.progress import is_green, load_progress
 from dojo.shown import call_line
@@ -20,7 +19,7 @@ from reference.errors import UserError
 from reference.parts import Parts
 from reference.parts.provenance import COUNTED_METHODS
 
-SECONDS = {"bpe": 600}  # a call may take so long; a tokenizer's training is one call
+SECONDS = {"bpe": 600}  # that a call may compute; a tokenizer's training is one call
 DEFAULT_SECONDS = 60
 
 
@@ -62,12 +61,13 @@ def _watched(kata: Kata, name: str, function: Callable, seconds: float) -> Calla
         given = args[1:] if args and type(args[0]).__name__ in kata.classes else args
         request = Request("call", name, given, kwargs)
         try:
-            with _alarm(seconds):
+            with Clock(seconds):
                 result = function(*args, **kwargs)
         except UserError:
             raise
-        except _TooLong:
-            raise _stopped(kata, request, f"was not back after {seconds} s") from None
+        except TooLong as stop:
+            where = "; ".join(frames_in(function.__code__.co_filename, stop)[-1:])
+            raise _stopped(kata, request, f"was stopped {stop}, at {where}") from None
         except Exception as error:
             raise _stopped(kata, request, f"raised {said(error)}") from error
         if any(tensor.is_floating_point() and tensor.isnan().any() for tensor in tensors_in(result)) and not any(
@@ -85,29 +85,3 @@ def _stopped(kata: Kata, request: Request, what: str) -> UserError:
         f"same command again, or go on with the reference's part: nox -s d4 -- --reference {kata.name} (and the same "
         "options)."
     )
-
-
-class _TooLong(BaseException):
-    """No Exception, so that the learner's code does not catch it."""
-
-
-class _alarm:  # noqa: N801 - a context manager that is entered some hundred times a second, so no generator
-    """Raise _TooLong when the block takes longer, where the system has such a signal."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._works = hasattr(signal, "SIGALRM") and threading.current_thread() is threading.main_thread()
-
-    def __enter__(self) -> None:
-        if self._works:
-            self._before = signal.signal(signal.SIGALRM, self._ring)
-            signal.setitimer(signal.ITIMER_REAL, self._seconds)
-
-    def __exit__(self, *_: object) -> None:
-        if self._works:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, self._before)
-
-    @staticmethod
-    def _ring(number: int, frame: Any) -> None:
-        raise _TooLong

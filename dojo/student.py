@@ -21,6 +21,14 @@ class Lost(Exception):
     """The process that ran the student's code has ended, or does not keep to the form; no test expects this error."""
 
 
+class Stopped(Lost):
+    """The student's code was stopped, or was not called because it had been stopped before."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.stopped)
+        self.frames = outcome.frames
+
+
 @dataclass(frozen=True)
 class Entry:
     """One request, as it was made, and what came of it."""
@@ -75,20 +83,21 @@ class Student:
     Args:
         kata: whose contract.
         run: takes a request to the student's code, in this process or in another one.
-        renew: ends that other process, so that a test finds nothing that an earlier one has left there.
+        renew: told when a test begins, and how many seconds the code may compute in it; ends that other process, so
+            that the test finds nothing that an earlier one has left there.
     """
 
     def __init__(
-        self, kata: Kata, run: Callable[[Request], Outcome], renew: Callable[[], object] = lambda: None
+        self, kata: Kata, run: Callable[[Request], Outcome], renew: Callable[[float], object] = lambda seconds: None
     ) -> None:
         self._kata, self._run, self._renew = kata, run, renew
         self._odd = False
         self.trace = Trace()
 
-    def begin(self) -> None:
-        """Forget what was asked: another test begins."""
+    def begin(self, seconds: float) -> None:
+        """Forget what was asked: another test begins, in which the code may compute so long."""
         self.trace = Trace()
-        self._renew()
+        self._renew(seconds)
 
     def __getattr__(self, name: str) -> Callable:
         if name in self._kata.functions:
@@ -116,6 +125,8 @@ class Student:
         self.trace.last = Entry(kept, Outcome())  # for the case that it never comes back
         outcome = self._run(replace(request, odd=self._odd))
         self.trace.add(Entry(kept, outcome))
+        if outcome.stopped is not None:
+            raise Stopped(outcome)
         if outcome.broken is not None:
             raise BrokenPromise(outcome.broken)
         if outcome.error is not None:
@@ -135,6 +146,8 @@ class Student:
             asked = Request("backward", request.name, (gradients,), target=outcome.tape)
             answer = self._run(asked)
             self.trace.add(Entry(asked, answer))
+            if answer.stopped is not None:
+                raise Stopped(answer)
             if answer.error is not None:
                 raise answer.error
             return answer.value

@@ -24,8 +24,8 @@ def serve(channel: int, name: str) -> None:
     """Take the code from the first message, say None or why it cannot be used, then answer requests.
 
     Nothing of the repository can be read here, so all that is needed comes with the first message: the student's
-    "source", the "file" it is from and how that is "told", the source of the kata's "codecs" or "", and "parameters",
-    the names that the contract gives to arguments.
+    "source", the "file" it is from and how that is "told", the source of the kata's "codecs" or "", "parameters", the
+    names that the contract gives to arguments, and the "seconds" that the code may compute, and that its import may.
     """
     stream = io.BufferedRWPair(io.FileIO(channel, "r"), io.FileIO(channel, "w", closefd=False))
     given = receive(stream)
@@ -37,7 +37,10 @@ def serve(channel: int, name: str) -> None:
     if given["codecs"]:
         codecs = run_source(given["codecs"], "codecs.py", "codecs.py", "codecs")
     try:
-        executor = Executor(kata, run_kata(kata, source, file, given["told"]), codecs, given["parameters"])
+        computing, importing = given["seconds"]
+        module = run_kata(kata, source, file, given["told"], importing)
+        executor = Executor(kata, module, codecs, given["parameters"])
+        executor.clock.allow(computing)
     except LoadError as error:
         send(stream, str(error))
         return

@@ -7,8 +7,13 @@ What is trusted, and what is not
     pickle, sizes and depths limited, plain tensors in memory of their own, errors of Python's own classes
     (dojo/wire.py, dojo/border.py). That process holds neither the reference nor tests nor mistakes; there is a
     fresh one for every test, so no test finds what another has left, and one that ends, hangs or lies costs the
-    test in which it does. After three tests that hang, or 60 seconds of computing in one kata, the code is not run
-    again and the other tests fail.
+    test in which it does.
+
+How long it may take
+    What the code computes counts, not the clock on the wall (dojo/clock.py): a slow or busy machine costs nobody a
+    point. Code that computes or waits for too long stops itself and says at which line; what does not stop itself is
+    ended by the system (dojo/limits.py). A function that was stopped in three tests is not called again, and the
+    others are; after a minute of computing in one kata, or twelve of waiting, none of it is.
 
 What holds where
     Every process of untrusted code gives up, for good and without any rights, what seccomp and Landlock can take:

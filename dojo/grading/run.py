@@ -22,9 +22,9 @@ from dojo.grading.files import write_whole
 from dojo.grading.job import Job, as_json, result_in, unchecked
 from dojo.grading.names import plain
 from dojo.grading.schema import Status, SubmissionResult, to_json
+from dojo.limits import SUBMISSION_SECONDS
 
 COMMAND = (sys.executable, "-m", "dojo.grading.job")
-SECONDS = 1800.0  # for one submission: every test has its own limit, so this is for a grader that hangs
 PATIENCE = 10.0  # for processes that were asked to end
 LOOK_EVERY = 0.05
 MOST = 25  # submissions for one process, then its memory goes with it
@@ -93,7 +93,11 @@ class _Grader:
 
 
 def grade_all(
-    jobs: Sequence[Job], at_once: int, watcher: Watcher, command: Sequence[str] = COMMAND, seconds: float = SECONDS
+    jobs: Sequence[Job],
+    at_once: int,
+    watcher: Watcher,
+    command: Sequence[str] = COMMAND,
+    seconds: float = SUBMISSION_SECONDS,
 ) -> Tally:
     """Grade submissions; every finished one has its file when this returns or is interrupted.
 

@@ -16,9 +16,9 @@ from typing import Any
 
 from dojo.curriculum import ROOT, Kata
 from dojo.grading.schema import Isolation
+from dojo.limits import KATA_SECONDS, LIMITS
 from reference.sandbox.limits import Limits
 
-KATA_SECONDS = 180.0  # of wall-clock time for all tests of one kata, more than what `Worker` lets code use
 STRANGE = "it made the process that runs the tests stop"
 FOREIGN = ("PYTHON", "PYTEST")  # whatever in the environment begins like this would change how tests are run
 
@@ -50,7 +50,7 @@ class Runner:
     """
 
     def __init__(self, limits: Limits | None = None, walls: Sequence[str] | None = None) -> None:
-        self._given = {"limits": asdict(limits or Limits()), "walls": walls}
+        self._given = {"limits": asdict(limits or LIMITS), "walls": walls}
         self._process: subprocess.Popen[bytes] | None = None
 
     def run(self, katas: Sequence[Kata], folder: Path, seed: int | None) -> Runs:

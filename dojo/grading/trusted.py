@@ -44,7 +44,6 @@ class Reporter:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
-        config.addinivalue_line("markers", "timeout: of pytest-timeout, which is not used here; `Worker` counts")
         config.stash[LIMITS], config.stash[DIAGNOSES] = self._limits, MOST_DIAGNOSES
         config.stash[SANDBOX] = self._sandbox
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from katas.close import assert_close
 
-pytestmark = pytest.mark.timeout(10)
+pytestmark = pytest.mark.seconds(10)
 
 FLOAT32 = {"rtol": 1e-5, "atol": 2e-6}  # sums of some hundred float32 terms, in any order, stay ten times below this
 

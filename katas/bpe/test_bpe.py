@@ -8,7 +8,7 @@ from itertools import pairwise, product
 
 import pytest
 
-pytestmark = pytest.mark.timeout(5)
+pytestmark = pytest.mark.seconds(5)
 
 A, B, C, D = b"abcd"  # the bytes of these letters: 97, 98, 99, 100
 
@@ -361,7 +361,7 @@ def test_wrong_type(student, function, arguments, name):
 
 
 @pytest.mark.stretch
-@pytest.mark.timeout(10)
+@pytest.mark.seconds(10)
 def test_train_is_fast(student, reference):
     """a corpus of 1 MB is learned to 1,024 ids in under ten seconds, which asks for incremental pair counts"""
     words = made_up_words(seed=4, unique=20_000, commonest=14_000)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from katas.close import assert_close
 
-pytestmark = pytest.mark.timeout(10)
+pytestmark = pytest.mark.seconds(10)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from katas.close import assert_close
 
-pytestmark = pytest.mark.timeout(10)
+pytestmark = pytest.mark.seconds(10)
 
 L, H, D = 3, 5, 4  # layers, key/value heads, head_dim of most tests
 EXACT = {"rtol": 0, "atol": 0}  # a cache stores and shows; it computes nothing

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from katas.close import assert_close
 
-pytestmark = pytest.mark.timeout(10)
+pytestmark = pytest.mark.seconds(10)
 
 # In what follows, words are ids below 50 and the nine special tokens are 50 to 58.
 MARKS = ("user_start", "user_end", "assistant_start", "assistant_end")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from katas.close import assert_close
 
-pytestmark = pytest.mark.timeout(10)
+pytestmark = pytest.mark.seconds(10)
 
 LOW = {torch.bfloat16: 0.15, torch.float16: 0.03}  # the contract's tolerances, for matrices of 2:1 or longer
 

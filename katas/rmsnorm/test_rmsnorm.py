@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from katas.close import assert_close
 
-pytestmark = pytest.mark.timeout(10)
+pytestmark = pytest.mark.seconds(10)
 
 # float32 keeps 24 bits, about 6e-8 of a number. A sum over a few hundred squares, added one after the other, may lose
 # a hundred times that; the nearest wrong version in these tests is off by more than a thousand times as much.

@@ -8,7 +8,7 @@ import torch
 
 from katas.close import assert_close
 
-pytestmark = pytest.mark.timeout(10)
+pytestmark = pytest.mark.seconds(10)
 
 # Numbers below are at most about 5 in size, a rotation adds two products of them, and float32 rounds to 6e-8 of a
 # number: honest results lie within 2e-6. The nearest wrong version in these tests is a thousand times as far off.

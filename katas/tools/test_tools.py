@@ -12,7 +12,7 @@ import pytest
 from katas.tools import codecs
 from katas.tools.codecs import encode
 
-pytestmark = pytest.mark.timeout(5)
+pytestmark = pytest.mark.seconds(5)
 
 
 def has_no_value(student, expressions):

@@ -11,14 +11,15 @@ class Limits:
 
     Attributes:
         cpu_seconds: of computing, rounded up to whole seconds.
-        wall_seconds: from its start to its end, sleeping included.
+        wall_seconds: from its start to its end: a last resort many times as long, for on a busy machine it may wait for
+            a processor most of the time.
         memory: bytes of address space beyond what it was born with.
         open_files: at once.
         output: bytes of what it prints that are kept; the rest is read and dropped.
     """
 
     cpu_seconds: float = 10.0
-    wall_seconds: float = 20.0
+    wall_seconds: float = 120.0
     memory: int = 2**30
     open_files: int = 64
     output: int = 16 * 2**10

@@ -38,6 +38,7 @@ def serve(given: dict[str, Any]) -> None:
     if platform.system() == "Linux":
         ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: what it forks cannot look into it
     tempfile.tempdir = str(Path.cwd())  # some modules ask for it when imported, and nowhere could it be tried out
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = tempfile.tempdir  # torch makes one when it imports its compiler
     for name in given["preload"]:
         _found(name)()
     gc.freeze()  # what is there now is not looked through again in every child, which would copy its memory

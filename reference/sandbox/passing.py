@@ -10,7 +10,7 @@ from reference.sandbox.limits import Limits
 from reference.sandbox.program import End, run_program
 from reference.sandbox.sandbox import Sandbox, SandboxError
 
-LIMITS = Limits(cpu_seconds=5, wall_seconds=6, memory=256 * 2**20)
+LIMITS = Limits(cpu_seconds=5, wall_seconds=60, memory=256 * 2**20)
 
 
 @contextmanager

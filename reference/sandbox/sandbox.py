@@ -31,7 +31,7 @@ BOOT = (
     "import json, sys; given = json.loads(sys.argv[1]); sys.path[:] = given['path']; "
     "from reference.sandbox.nursery import serve; serve(given)"
 )
-PATIENCE = 120.0  # seconds until the first process must be ready; importing torch on a busy machine takes many
+PATIENCE = 600.0  # seconds until the first process must be ready; importing torch on a busy machine takes many
 
 
 class SandboxError(Exception):

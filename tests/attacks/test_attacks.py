@@ -28,7 +28,7 @@ from reference.sandbox.walls import WALLS
 
 pytestmark = pytest.mark.timeout(300)
 EXAMPLES = Path(__file__).parent / "examples"
-LIMITS = Limits(cpu_seconds=1, wall_seconds=2, memory=2**28)
+LIMITS = Limits(cpu_seconds=1, wall_seconds=60, memory=2**28)  # the code stops itself after half of that
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,10 @@ ATTACKS = (
     Attack("10_writes_results", "open: opens files"),
     Attack("11_acts_later", "imports atexit", answer=True),
     Attack("12_forges_records", "the process that ran your code has ended"),
-    Attack("13_loops", "computed for more than 1 seconds|did not come back"),
-    Attack("13_sleeps", "did not come back in its time"),
-    Attack("13_ignores_signals", "computed for more than 1 seconds|did not come back"),
-    Attack("13_loops_at_import", "takes too long when it is imported"),
+    Attack("13_loops", "was stopped after 0.5 s of computing"),
+    Attack("13_sleeps", "was stopped while it waited"),
+    Attack("13_ignores_signals", "was ended after 1 seconds of computing"),
+    Attack("13_loops_at_import", "was stopped when it was imported, after 0.5 s of computing"),
     Attack("14_forks", "imports subprocess"),
     Attack("14_fills_memory", "MemoryError"),
     Attack("14_fills_the_disk", "PermissionError"),
@@ -84,7 +84,7 @@ ATTACKS = (
     Attack("25_skips", "SkipTest"),
     Attack("26_keeps_state", "the process that ran your code has ended"),
     Attack("27_signals_its_parent", "imports signal"),
-    Attack("28_floods_its_output", "did not come back|computed for more"),
+    Attack("28_floods_its_output", "was stopped after 0.5 s|was ended after 1 seconds"),
     Attack("28_prints_much", "", answer=True),
 )
 

@@ -40,6 +40,7 @@ def nested(depth: int) -> Any:
         Outcome((torch.ones(1), 2, torch.ones(1)), tape=3, differentiable=(True, False)),
         Outcome(error=ValueError("no"), frames=("line 1",)),
         Outcome(broken="it changed its argument"),
+        Outcome(stopped="was stopped after 5 s of computing", frames=("line 1",)),
         Outcome(-(2**4000)),
         Outcome(nested(19)),
     ],
@@ -77,6 +78,8 @@ def test_what_is_honest_passes(outcome: Outcome) -> None:
         (Outcome(error=ValueError("x"), frames=["line 1"]), "traceback"),
         (Outcome(error=ValueError("x"), frames=("x" * 5000,)), "traceback"),
         (Outcome(broken=["x"]), "promise"),
+        (Outcome(stopped=5), "stop"),
+        (Outcome(stopped="x" * 5000), "stop"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -90,6 +93,8 @@ def test_gradients_are_a_list() -> None:
     """the answer to a request for gradients is a list of them"""
     with pytest.raises(WireError, match="no list"):
         checked(Outcome(1), Request("backward", target=1), KATA)
+    stopped = Outcome(stopped="was stopped after 5 s of computing")
+    assert checked(stopped, Request("backward", target=1), KATA) is stopped
 
 
 def message(text: str, numbers: bytes = b"") -> BytesIO:

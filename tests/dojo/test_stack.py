@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,13 +82,14 @@ def test_nan_that_was_there_before(tmp_path: Path) -> None:
 
 
 def test_a_part_that_hangs(tmp_path: Path) -> None:
-    """a call that does not come back is ended"""
+    """a call that computes too long is stopped, and the sentence says where it stood"""
     hanging = moved("rmsnorm", tmp_path, "def rms_norm(x, eps=1e-6):\n    while True: pass\n")
     part = learner_part(hanging, seconds=0.3)
-    begun = time.monotonic()
-    with pytest.raises(UserError, match=r"^Your rmsnorm was not back after 0.3 s, in rms_norm"):
+    words = (
+        r"^Your rmsnorm was stopped after 0\.3 s of computing, at line 2, in rms_norm: while True: pass, in rms_norm\("
+    )
+    with pytest.raises(UserError, match=words):
         part.rms_norm(torch.ones(2))
-    assert time.monotonic() - begun < 20
 
 
 @pytest.mark.parametrize(("source", "words"), [("def f(", "is not Python"), ("x = 1\n", "has no rms_norm")])

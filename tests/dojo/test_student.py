@@ -12,11 +12,11 @@ from torch import Tensor
 from dojo.apart import Worker, student_sandbox
 from dojo.contract import executor_of
 from dojo.curriculum import Kata, find_kata
+from dojo.limits import LIMITS
 from dojo.loading import load_kata
 from dojo.shown import compared, short
 from dojo.student import BrokenPromise, Student
 from dojo.values import close
-from reference.sandbox.limits import Limits
 from reference.sandbox.sandbox import Sandbox
 
 Make = Callable[..., Student]
@@ -39,7 +39,7 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
         file.write_text(source)
         if not apart:
             return Student(kata, executor_of(kata, load_kata(kata, file)).run)
-        workers.append(Worker(kata, file, request.getfixturevalue("sandbox"), Limits(), print))
+        workers.append(Worker(kata, file, request.getfixturevalue("sandbox"), LIMITS, print))
         return Student(kata, workers[-1].run)
 
     yield made

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -16,7 +17,8 @@ from reference.sandbox.program import End, Outcome, run_program
 from reference.sandbox.sandbox import Sandbox, SandboxError
 from reference.sandbox.walls import WALLS
 
-LIMITS = Limits(cpu_seconds=1, wall_seconds=2, memory=2**28, output=1000)
+LIMITS = Limits(cpu_seconds=1, wall_seconds=60, memory=2**28, output=1000)
+IMPATIENT = replace(LIMITS, wall_seconds=1)  # for what waits: nobody else may depend on it
 linux = pytest.mark.skipif(platform.system() != "Linux", reason="macOS has limits only")
 
 
@@ -30,8 +32,8 @@ def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
         yield sandbox
 
 
-def run(sandbox: Sandbox, source: str) -> Outcome:
-    return run_program(sandbox, source, LIMITS)
+def run(sandbox: Sandbox, source: str, limits: Limits = LIMITS) -> Outcome:
+    return run_program(sandbox, source, limits)
 
 
 def test_programs_run(sandbox: Sandbox) -> None:
@@ -95,16 +97,26 @@ def test_nothing_is_left_for_the_next(sandbox: Sandbox) -> None:
     "source",
     [
         "while True: pass",
-        "import time; time.sleep(60)",
         "import signal\nfor n in range(1, 32):\n    try: signal.signal(n, signal.SIG_IGN)\n    except OSError: pass\n"
         "while True: pass",
-        "import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()\nwhile True: time.sleep(1)",
         "while True: print('x' * 10_000)",
     ],
 )
-def test_time_is_limited(sandbox: Sandbox, source: str) -> None:
-    """computing, sleeping, ignoring signals, printing without end: all of it is over when its time is"""
+def test_computing_is_limited(sandbox: Sandbox, source: str) -> None:
+    """looping, ignoring signals, printing without end: all of it is over when its time is"""
     assert run(sandbox, source).end is End.TIME
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import time; time.sleep(60)",
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()\nwhile True: time.sleep(1)",
+    ],
+)
+def test_waiting_is_limited(sandbox: Sandbox, source: str) -> None:
+    """sleeping, also with several threads, is over when the last resort is"""
+    assert run(sandbox, source, IMPATIENT).end is End.TIME
 
 
 def test_output_is_limited(sandbox: Sandbox) -> None:
