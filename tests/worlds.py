@@ -38,7 +38,7 @@ def in_world(size: int, work: Work, folder: Path) -> list[dict[str, Tensor]]:
 
 def ended(size: int, work: Work, folder: Path) -> list[int | None]:
     """How each process of a world ended, as `in_world`: 0; 2 after a UserError, which is then in folder/said_RANK;
-    1 after any other; minus the signal that killed it. A process that is not back after three minutes is killed.
+    1 after any other; minus the signal that killed it. A process that is not back after twenty minutes is killed.
     """
     port = str(free_port())
     processes = multiprocessing.get_context("forkserver")
@@ -47,7 +47,7 @@ def ended(size: int, work: Work, folder: Path) -> list[int | None]:
     for child in children:
         child.start()
     for child in children:
-        child.join(200)
+        child.join(1200)
         child.kill()
         child.join()
     return [child.exitcode for child in children]

@@ -179,8 +179,8 @@ def test_an_exception_of_progress_ends_the_training() -> None:
 
 
 def hard_work() -> list[str]:
-    """Texts of which the merges take seconds: a long word of random letters."""
-    numbers = np.random.default_rng(0).integers(97, 123, 6_000_000, dtype=np.uint8)
+    """Texts of which the merges take long, on a fast machine too: a long word of random letters."""
+    numbers = np.random.default_rng(0).integers(97, 123, 24_000_000, dtype=np.uint8)
     return [numbers.tobytes().decode()]
 
 
