@@ -402,6 +402,7 @@ def test_another_t(student, turn, t):
         pytest.param(block(3, 2), block(3, 2, D=8), id="v of head_dim 8"),
         pytest.param(block(3, 2)[0], block(3, 2)[0], id="no batch"),
         pytest.param(block(3, 2)[:, :, 0], block(3, 2)[:, :, 0], id="no positions axis"),
+        pytest.param(block(3, 2)[0, 0], block(3, 2)[0, 0], id="two axes"),
         pytest.param(block(3, 2)[None], block(3, 2)[None], id="five axes"),
         pytest.param(block(3, 2).transpose(1, 2), block(3, 2).transpose(1, 2), id="heads and positions exchanged"),
     ],
