@@ -13,7 +13,14 @@ from reference.data.hub import Hub, Missing
 from reference.errors import UserError
 from reference.parts import Parts
 from reference.stages.mixtures import mid_mixture, mid_validation, sft_mixture, sft_validation
+from reference.tasks.gsm8k import gsm8k
+from reference.tasks.humaneval import humaneval
 from reference.tasks.identity import conversations, read_persona
+from reference.tasks.multiple_choice import arc, mmlu
+from reference.tasks.overlap import asked, questions
+from reference.tasks.spelling import read_words, simple_spelling
+from reference.tasks.spelling_bee import spelling_bee
+from reference.tasks.task import Example
 from reference.tokenizer import train_tokenizer
 
 IDENTITY = list(conversations(read_persona(), 30))
@@ -126,16 +133,23 @@ def test_a_missing_set_is_named_or_left_out(hub: Hub) -> None:
 
 
 def test_real_mixtures(data_dir: Path) -> None:
-    """Of what is there: the known counts but for rows that a test asks too, and every sampled one can be rendered."""
+    """Of what is there: the known counts, none of all that a test asks, and every sampled one can be rendered."""
     hub, parts = Hub(data_dir, None), Parts()
     with pytest.raises(UserError, match="HuggingFaceTB/smol-smoltalk"):
         mid_mixture(hub, IDENTITY)
-    mid, sft = mid_mixture(hub, IDENTITY, allow_missing=True), sft_mixture(hub, IDENTITY, allow_missing=True)
+    mid, sft = mid_mixture(hub, IDENTITY, True, at_most=8_000), sft_mixture(hub, IDENTITY, allow_missing=True)
     validation = mid_validation(hub, allow_missing=True)
     assert mid.missing == sft.missing == validation.missing == ("smoltalk",)
     assert (mid.sizes["mmlu_auxiliary"], mid.sizes["gsm8k"]) == (1218 - 11, 7473)
     assert (sft.sizes["arc_easy"], sft.sizes["arc_challenge"]) == (2251 - 10, 1119 - 7)
     assert validation.sizes == {"mmlu": 5200, "gsm8k": 420}
+    words = read_words(hub.root / "words" / "words_alpha.txt")
+    tests = [arc(hub, "easy", "test"), arc(hub, "challenge", "test"), mmlu(hub, "test"), gsm8k(hub, "test")]
+    tests += [task(words, 500, "test") for task in (spelling_bee, simple_spelling)]
+    held_out = questions([*tests, humaneval(hub, bool)])
+    for mixture in (mid, sft):
+        assert len(mixture.conversations) > 10_000
+        assert not [said for said in mixture.conversations if asked(Example(said, None)) in held_out]
     tokenizer = train_tokenizer(["Choose the right option. How many are in the word?"], 300, parts)
     for mixture in (mid, sft, validation):
         for conversation in mixture.conversations[::997]:

@@ -7,12 +7,15 @@ import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -40,8 +43,6 @@ from tests.tiny_run import (
     refuses,
     struck,
 )
-
-pytestmark = pytest.mark.timeout(600)  # a busy machine is slow, not broken
 
 ROOT = Path(__file__).parent.parent
 TASKS = {  # public names: keys of report.json
@@ -175,13 +176,17 @@ def test_data_of_ones_own(tmp_path: Path, write: Callable[[Path], None]) -> None
     refuses(tmp_path / "runs", r"was begun with other text in its data; ", data=str(folder))
 
 
-def test_the_documentation_of_python(tmp_path: Path) -> None:
+def test_the_documentation_of_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """--data python-docs: the tokenizer and base train on what every Python brings along"""
+    library = Path(sysconfig.get_path("stdlib"))
+    shutil.copytree(library / "json", tmp_path / "lib" / "json")  # all of it takes seconds; see test_documents.py
+    small = SimpleNamespace(get_path={"stdlib": str(tmp_path / "lib")}.get)
+    monkeypatch.setattr("reference.data.documents.sysconfig", small)
     parts = struck(Parts(), "muon", "muon_step", 3 * 2, ctrl_c)
     with pytest.raises(Interrupted, match="Stopped in base after step 2 of 8"):
         go(tmp_path / "runs", parts, data="python-docs")
     run = Run.open(tmp_path / "runs", "tiny")
-    assert run.config["source"]["bytes"] > 1_000_000
+    assert run.config["source"]["bytes"] > 300_000
     assert run.config["stages"]["tokenizer"]["facts"]["bytes_per_token"] > 1.3
     assert len(run.metrics("base")) == 2
 
@@ -240,9 +245,9 @@ def test_the_command(tmp_path: Path) -> None:
     full = command(tmp_path, "base_steps=3000", before=limit)
     printed, sentence = full.communicate()
     assert full.returncode == 2
-    assert re.fullmatch(
-        r"Cannot write runs/d4/metrics\.jsonl \(File too large\); .* run the same command again\.\n", sentence
-    )
+    # on a slow machine a checkpoint may be due before there are so many metrics
+    place = r"runs/d4/(metrics\.jsonl|base)"
+    assert re.fullmatch(rf"Cannot write {place} \(File too large\); .* run the same command again\.\n", sentence)
     assert "run  parts: all nine are the reference's\n" in printed
     stopped = command(tmp_path, "base_steps=3000")
     for line in stopped.stdout:

@@ -94,6 +94,7 @@ def test_what_is_here_is_the_default_run() -> None:
 def test_a_run_can_begin_in_the_middle(tmp_path: Path) -> None:
     """--from rl of a run that has nothing takes the stages before it from checkpoints/, and says so"""
     small = {"rl.steps": "1", "rl.prompts": "4", "rl.samples": "2", "judged_examples": "2", "rl.rehearsal_rows": "1"}
+    small |= {"rl.max_tokens": "8", "answer_tokens": "6"}
     console = Console(file=io.StringIO(), width=100)
     order = Order(tmp_path, "mid", override(get_preset("d4"), small), 3, "primer", "rl")
     run = make_run(order, Parts(), console, "cpu")

@@ -21,6 +21,7 @@ from tests.cli.commands import leave, refuse
     ("arguments", "words"),
     [
         (["d4", "--sed", "1"], ["No such option", "d4 --help"]),
+        (["d4", "--seed"], ["--seed", "requires an argument; see reference --help"]),
         (["d4", "--seed", "-1"], ["--seed", "-1 is not in the range"]),
         (["d4", "--seed", str(2**32)], ["--seed", "is not in the range"]),
         (["d4", "--from", "base", "--set", "depth=2"], ["There is no run 'd4'", "--from"]),
