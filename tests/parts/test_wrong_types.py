@@ -33,6 +33,7 @@ def parts(*parts: object) -> list[dict]:
         (lambda: train([b"ab"], 300), TypeError, "word_counts"),
         (lambda: encode(b"ab", [(97, 256)]), ValueError, "merges"),  # merge 0 cannot know id 256
         (lambda: decode([97], [(97, 98), (-1, 98)]), ValueError, "merges"),
+        (lambda: decode([97], [(97, 98), (98, -1)]), ValueError, "merges"),
         (lambda: encode(b"ab", [(97, 98), (97, 98)]), ValueError, "merges"),
         (lambda: encode(b"ab", {}), TypeError, "merges"),
         (lambda: encode(b"ab", [[97, 98]]), TypeError, "merges"),
