@@ -8,6 +8,7 @@ submission finds anything that another has left. A submission's code runs in the
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import sys
@@ -31,7 +32,7 @@ from reference.sandbox.walls import WALLS
 MOST_DIAGNOSES = 6  # failures per kata that are diagnosed
 OPTIONS = [
     "-q", "-c", os.devnull, "--rootdir", str(ROOT), "--import-mode=importlib", "--noconftest", "--capture=sys",
-    "-p", "no:cacheprovider", "-p", "dojo.plugin", "--apart",
+    "-p", "no:cacheprovider", "-p", "no:logging", "-p", "dojo.plugin", "--apart",
 ]  # fmt: skip
 
 
@@ -125,6 +126,7 @@ def main(given: str) -> None:
             import torch  # noqa: F401 - while the sandbox starts, and not again in every process that is forked
         with contextlib.suppress(SandboxError):  # pytest will tell
             assert sandbox.isolation  # waited for here, so that what is forked need not
+        gc.freeze()  # pytest collects garbage at its end: what is there now is not looked through for it in every fork
         with tempfile.TemporaryFile() as said:
             child = os.fork()
             if not child:

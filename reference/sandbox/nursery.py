@@ -44,16 +44,21 @@ def serve(given: dict[str, Any]) -> None:
     gc.freeze()  # what is there now is not looked through again in every child, which would copy its memory
     control.sendall(json.dumps(promises()).encode())
     children: set[int] = set()
+    functions: dict[str, Callable[..., object]] = {}
+    ours: list[str] = []  # modules; a child that looked through all that there are would copy the memory of their names
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, 2**20, 2)
         if not message:
             break
         asked = json.loads(message)
         if "start" in asked:
+            if asked["start"] not in functions:
+                functions[asked["start"]] = _found(asked["start"])
+                ours = [name for name in sys.modules if name.partition(".")[0] in ("dojo", "reference")]
             number = os.fork()
             if not number:
                 control.close()
-                _live(asked, given, *descriptors)
+                _live(functions[asked["start"]], ours, asked, given, *descriptors)
             for descriptor in descriptors:
                 os.close(descriptor)
             children.add(number)
@@ -82,18 +87,24 @@ def _end(number: int) -> dict[str, Any]:
     return {"status": os.waitstatus_to_exitcode(status), "cpu_seconds": used.ru_utime + used.ru_stime}
 
 
-def _live(asked: dict[str, Any], given: dict[str, Any], channel: int, output: int) -> NoReturn:
+def _live(
+    function: Callable[..., object],
+    ours: list[str],
+    asked: dict[str, Any],
+    given: dict[str, Any],
+    channel: int,
+    output: int,
+) -> NoReturn:
     """The life of a child: give everything up, call the function, and end without a word to anybody."""
     try:
-        function = _found(asked["start"])
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(output, 1)
         os.dup2(output, 2)
         own = os.dup2(channel, 3)
         os.closerange(4, os.sysconf("SC_OPEN_MAX"))
         sys.path[:] = [place for place in sys.path if place != given["root"]]
-        for loaded in [loaded for loaded in sys.modules if loaded.partition(".")[0] in ("dojo", "reference")]:
-            del sys.modules[loaded]  # nobody finds the grader by its name
+        for name in ours:
+            del sys.modules[name]  # nobody finds the grader by its name
         lock_down(Limits(**asked["limits"]), map(Path, given["readable"]))
         function(own, *asked["arguments"])
     except BaseException:

@@ -19,7 +19,9 @@ ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "",
     "PYTHONHASHSEED": "0",  # sets have one order in every run: the same code earns the same points
     "PYTHONDONTWRITEBYTECODE": "1",
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # memory in large pages: a fork copies a table of them, hundreds of MiB
 }
+LARGE_PAGES = "/sys/kernel/mm/transparent_hugepage"
 
 
 def python_path() -> list[str]:
@@ -51,6 +53,7 @@ def bubblewrap(command: list[str], files: Iterable[Path], folder: Path) -> list[
         options += ["--ro-bind", str(place), str(place)]
     for device in ("null", "zero", "urandom", "random"):
         options += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]
+    options += ["--ro-bind-try", LARGE_PAGES, LARGE_PAGES]  # the C library asks there, before any untrusted code runs
     options += ["--proc", "/proc", "--dir", str(folder), "--chdir", str(folder), "--remount-ro", "/"]
     return ["bwrap", *options, "--", *command]
 

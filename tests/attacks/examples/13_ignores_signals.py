@@ -23,4 +23,4 @@ def advantages(rewards):
 
 
 def policy_loss(logprobs, advantages, mask):
-    stay()
+    return None

@@ -7,5 +7,4 @@ def advantages(rewards):
 
 
 def policy_loss(logprobs, advantages, mask):
-    while True:
-        pass
+    return None

@@ -8,6 +8,4 @@ def advantages(rewards):
 
 
 def policy_loss(logprobs, advantages, mask):
-    kept = []
-    while True:
-        kept.append(b"x" * 2**26)
+    return [bytes(2**26) for _ in range(2**20)]  # asked for, and never written to

@@ -16,4 +16,4 @@ def advantages(rewards):
 
 
 def policy_loss(logprobs, advantages, mask):
-    flood()
+    os.write(1, b"z" * 100_000)
