@@ -65,7 +65,7 @@ class Checkout:
     def noxw(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run noxw from another folder to its end."""
         process = self.start(self.root / "noxw", *arguments, **environment)
-        output, errors = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=1200)
         return subprocess.CompletedProcess(arguments, process.returncode, output, errors)
 
     def calls(self) -> list[str]:
@@ -106,7 +106,7 @@ def test_called_through_symbolic_links(ready: Checkout) -> None:
     """A link to noxw, and a relative link to that link, use the environment beside the real file."""
     (ready.path / "link").symlink_to(ready.root / "noxw")
     (ready.path.parent / "relative link").symlink_to("bin/link")
-    output = ready.start(ready.path.parent / "relative link", "-l").communicate(timeout=60)[0]
+    output = ready.start(ready.path.parent / "relative link", "-l").communicate(timeout=1200)[0]
     assert output == "<-l>"
     assert ready.calls() == ["nox"]
 
@@ -174,7 +174,7 @@ def test_failing_pip_is_told_in_one_sentence(checkout: Checkout) -> None:
 def test_two_first_calls_at_once_set_up_once(checkout: Checkout) -> None:
     """Of two calls at the same time one makes the environment, the other waits for it, and both go on."""
     processes = [checkout.start(checkout.root / "noxw", "-l", PIP_DOES="sleep 0.3") for _ in range(2)]
-    assert [process.communicate(timeout=60)[0] for process in processes] == ["<-l>", "<-l>"]
+    assert [process.communicate(timeout=1200)[0] for process in processes] == ["<-l>", "<-l>"]
     assert sorted(checkout.calls()) == ["nox", "nox", "pip install", "venv"]
 
 
@@ -226,7 +226,7 @@ def test_session_ends_with_its_command_s_status(checkout: Checkout) -> None:
     """A global nox makes the environment too, and ends with the status 2 of the command that it ran."""
     dojo(checkout, "import sys\nprint(sys.argv[1:])\nsys.exit(2)\n")
     process = nox(checkout, "-s", "d4", "--", "--tag", "two words")
-    output = process.communicate(timeout=60)[0]
+    output = process.communicate(timeout=1200)[0]
     assert process.returncode == 2
     assert "['d4', '--tag', 'two words']" in output
     assert checkout.calls() == ["venv", "pip install"]
@@ -251,7 +251,7 @@ def test_ctrl_c_is_left_to_the_command(ready: Checkout) -> None:
         assert process.poll() is None
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(timeout=60) == 130
+    assert process.wait(timeout=1200) == 130
     assert saved.exists()
     assert "Traceback" not in process.communicate()[1]
 
@@ -262,6 +262,6 @@ def test_unknown_benchmark(ready: Checkout, arguments: list[str]) -> None:
     (ready.root / "bench").mkdir()
     (ready.root / "bench" / "train.py").touch()
     process = nox(ready, "-s", "bench", "--", *arguments)
-    errors = process.communicate(timeout=60)[1]
+    errors = process.communicate(timeout=1200)[1]
     assert process.returncode == 2
     assert errors.splitlines()[-1].endswith("NAME is one of: train.")

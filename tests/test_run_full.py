@@ -161,7 +161,6 @@ def its_data(request: pytest.FixtureRequest) -> dict[str, str]:
     return {}
 
 
-@pytest.mark.timeout(900)
 def test_for_real(tmp_path: Path, its_data: dict[str, str]) -> None:
     """SMOKE=1, every step with torchrun in two processes: a rank is killed, the same command goes on to the report."""
     for name in ("reference", "dojo", "katas"):
@@ -176,7 +175,7 @@ def test_for_real(tmp_path: Path, its_data: dict[str, str]) -> None:
         time.sleep(0.05)
     processes = ranks(script)
     processes["1"].kill()
-    assert script.wait(60) == 137
+    assert script.wait() == 137
     assert "Process 1 of this run was ended by SIGKILL; the same command goes on from" in spoken(tmp_path)
     assert spoken(tmp_path).endswith(
         'run_full: the step "base" has failed, see above; the same command again goes on from there.\n'

@@ -297,10 +297,10 @@ def test_the_rest_in_the_background(server: Unruly, tmp_path: Path) -> None:
     """With --first the command ends when the first shards are there; another process brings the others."""
     command = [sys.executable, "-m", "reference", "data", "-n", "3", "--out", str(tmp_path), "--source", server.url]
     command += ["--shards-in-all", "5"]
-    done = subprocess.run([*command, "--first", "1"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([*command, "--first", "1"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "fetches the rest" in done.stdout
     assert shard_name(0) in shards_in(tmp_path)
-    waited = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    waited = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "holds 3 shards to train on" in waited.stdout
     assert shards_in(tmp_path) == [shard_name(i) for i in (0, 1, 2, 4)]
     assert len(server.asked) == 4, "each was asked for once"

@@ -69,7 +69,6 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SubmissionResu
     return {result.name: result for result in results if result is not None}
 
 
-@pytest.mark.timeout(300)
 def test_the_honest_earn_everything(graded: dict[str, SubmissionResult]) -> None:
     """the worked answer earns all points, first or last, also where it brings along what others bring to cheat"""
     first, last = graded["a-honest"], graded["d-honest"]

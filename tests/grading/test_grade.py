@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,10 +14,17 @@ from dojo.grading.advisories import advisories
 from dojo.grading.grade import clean, grade_kata, grade_submission
 from dojo.grading.points import points_of, table
 from dojo.grading.running import STRANGE, Run, Runner, Runs
-from dojo.grading.schema import Status
+from dojo.grading.schema import Status, SubmissionResult
 from dojo.mistakes import mistakes_of
 
-pytestmark = pytest.mark.timeout(400)
+UNWRITTEN = """
+def calculate(expression):
+    raise NotImplementedError
+
+class Dispatcher:
+    def __init__(self, *given):
+        raise NotImplementedError
+"""
 NAMES = ("test_order_of_operations", "test_count")
 
 
@@ -49,26 +56,43 @@ def test_honest_work_earns_everything(tmp_path: Path) -> None:
     assert result.hidden_seed == 11
 
 
-def test_the_stub_earns_nothing(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def runner() -> Iterator[Runner]:
+    """One for many submissions."""
+    with Runner() as runner:
+        yield runner
+
+
+def test_the_stub_earns_nothing(runner: Runner, tmp_path: Path) -> None:
     """a stub, an empty file, no file, no text and no Python earn nothing, and the reason is told"""
     kata = kata_of("tools")
     stub, empty, noise, wrong = (tmp_path / name for name in ("stub.py", "empty.py", "noise.py", "wrong.py"))
-    stub.write_text("def calculate(x):\n    raise NotImplementedError\n\nclass Dispatcher:\n    pass\n")
+    stub.write_text(UNWRITTEN)
     empty.write_text("\n")
     noise.write_bytes(b"\xff\xfe\x00")
     wrong.write_text("def calculate(:\n")
-    for file, words in [(empty, "is empty"), (None, "no tools.py"), (noise, "UTF-8"), (wrong, "not Python")]:
-        result = grade_kata(kata, file)
+    problems = [(stub, ""), (empty, "is empty"), (None, "no tools.py"), (noise, "UTF-8")]
+    for file, words in [*problems, (wrong, "not Python")]:
+        result = grade_kata(kata, file, runner=runner)
         assert (result.status, result.earned) == (Status.FAILED, 0)
         assert words in result.reason
         assert round(result.points, 6) == 100
 
 
-def test_a_mistake_is_named(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def both_ways(runner: Runner, tmp_path_factory: pytest.TempPathFactory) -> tuple[SubmissionResult, SubmissionResult]:
+    """Three katas with a known mistake in each, graded twice: in one order, and then in the other."""
+    folder = tmp_path_factory.mktemp("mistaken")
+    katas = [kata_of(name) for name in ("grpo", "tools", "rmsnorm")]
+    files = {kata.name: mistaken(kata, mistakes_of(kata)[0].name, folder / f"{kata.name}.py") for kata in katas}
+    one = grade_submission("x", files, katas, hidden_seed=3, runner=runner)
+    return one, grade_submission("x", files, katas[::-1], hidden_seed=3, runner=runner)
+
+
+def test_a_mistake_is_named(both_ways: tuple[SubmissionResult, SubmissionResult]) -> None:
     """what is wrong costs its tests, the rest is earned, and the diagnosis is in the feedback"""
-    kata = kata_of("rmsnorm")
-    mistake = mistakes_of(kata)[0]
-    result = grade_kata(kata, mistaken(kata, mistake.name, tmp_path / "rmsnorm.py"), hidden_seed=1)
+    mistake = mistakes_of(kata_of("rmsnorm"))[0]
+    result = next(kata for kata in both_ways[0].katas if kata.name == "rmsnorm")
     assert result.status is Status.FAILED
     assert 0 < result.earned < result.points
     failed = [test for test in result.tests if test.status is Status.FAILED]
@@ -120,24 +144,21 @@ def test_a_grader_that_cannot_start(tmp_path: Path) -> None:
     assert "on the worked answer either" in result.reason
 
 
-def test_the_same_points_in_any_order(tmp_path: Path) -> None:
+def test_the_same_points_in_any_order(both_ways: tuple[SubmissionResult, SubmissionResult]) -> None:
     """repeated, and in another order, every test of every kata earns the same"""
-    katas = [kata_of(name) for name in ("grpo", "tools", "rmsnorm")]
-    files = {kata.name: mistaken(kata, mistakes_of(kata)[1].name, tmp_path / f"{kata.name}.py") for kata in katas}
-    with Runner() as runner:
-        runs = [grade_submission("x", files, order, hidden_seed=3, runner=runner) for order in (katas, katas[::-1])]
-    earned = [{(kata.name, test.name): test.earned for kata in run.katas for test in kata.tests} for run in runs]
+    earned = [{(kata.name, test.name): test.earned for kata in run.katas for test in kata.tests} for run in both_ways]
     assert 0 < sum(earned[0].values()) < 300
     assert earned[0] == earned[1]
 
 
 def test_unseen_cases_have_names() -> None:
     """with a hidden seed, what draws its cases is run once more, and what there was keeps its name"""
-    command = [sys.executable, "-m", "pytest", "katas/grpo", "--collect-only", "-q"]
-    public, both = (
-        subprocess.run([*command, *more], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n\n")[0]
-        for more in ([], ["--hidden-seed", "7"])
+    code = (
+        "import pytest\nfor more in ([], ['--hidden-seed', '7']):\n"
+        "    assert not pytest.main(['katas/grpo', '--collect-only', '-q', *more]); print('\\n***')"
     )
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    public, both = (part.strip().split("\n\n")[0] for part in said.split("***")[:2])
     unseen = set(both.split()) - set(public.split())
     assert set(public.split()) < set(both.split())
     assert len(unseen) >= 5

@@ -111,7 +111,6 @@ def test_a_class(tmp_path: Path) -> None:
     assert left_out == ["eve, rope"]
 
 
-@pytest.mark.timeout(60)
 def test_sources_that_hurt(tmp_path: Path) -> None:
     """deep, huge, endless and no text: each is left out, those around it are not, and this process lives on"""
     hurting = {

@@ -18,7 +18,7 @@ from reference.sandbox.sandbox import Sandbox, SandboxError
 from reference.sandbox.walls import WALLS
 
 LIMITS = Limits(cpu_seconds=1, wall_seconds=60, memory=2**28, output=1000)
-IMPATIENT = replace(LIMITS, wall_seconds=1)  # for what waits: nobody else may depend on it
+IMPATIENT = replace(LIMITS, wall_seconds=0.2)  # for what waits: nobody else may depend on it
 linux = pytest.mark.skipif(platform.system() != "Linux", reason="macOS has limits only")
 
 
@@ -96,14 +96,13 @@ def test_nothing_is_left_for_the_next(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        "while True: pass",
         "import signal\nfor n in range(1, 32):\n    try: signal.signal(n, signal.SIG_IGN)\n    except OSError: pass\n"
         "while True: pass",
         "while True: print('x' * 10_000)",
     ],
 )
 def test_computing_is_limited(sandbox: Sandbox, source: str) -> None:
-    """looping, ignoring signals, printing without end: all of it is over when its time is"""
+    """looping with all signals ignored, printing without end: both are over when their time is"""
     assert run(sandbox, source).end is End.TIME
 
 
