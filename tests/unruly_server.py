@@ -81,7 +81,7 @@ def _handler(unruly: Unruly) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body[:half] if deed in ("cut", "stall") else body)
             self.wfile.flush()
             if deed == "stall":
-                unruly.released.wait(1200)
+                unruly.released.wait(2400)
             self.close_connection = True
             return None
 

@@ -18,6 +18,7 @@ from reference.sandbox.sandbox import Sandbox, SandboxError
 from reference.sandbox.walls import WALLS
 
 LIMITS = Limits(cpu_seconds=1, wall_seconds=60, memory=2**28, output=1000)
+PATIENT = replace(LIMITS, wall_seconds=3600)  # so that it is not the last resort that ends what computes
 IMPATIENT = replace(LIMITS, wall_seconds=0.2)  # for what waits: nobody else may depend on it
 linux = pytest.mark.skipif(platform.system() != "Linux", reason="macOS has limits only")
 
@@ -103,7 +104,7 @@ def test_nothing_is_left_for_the_next(sandbox: Sandbox) -> None:
 )
 def test_computing_is_limited(sandbox: Sandbox, source: str) -> None:
     """looping with all signals ignored, printing without end: both are over when their time is"""
-    assert run(sandbox, source).end is End.TIME
+    assert run(sandbox, source, PATIENT).end is End.TIME
 
 
 @pytest.mark.parametrize(
