@@ -16,14 +16,14 @@ from dojo.stack import learner_part
 from reference.optim import MuonAdamW, Rates
 from reference.parts import Parts
 from reference.parts.provenance import counted
-from reference.presets import D4
+from reference.presets import D4, Preset
 from reference.progress import StageProgress
 from reference.shipped import shipped_model, shipped_tokenizer
 from reference.stages.chat import rows, supervised_loss
 from reference.stages.session import Session
 from reference.tokenizer import Tokenizer
 
-STEPS, ROWS = 24, 8
+PRESET = replace(D4, batch_rows=8, sft=replace(D4.sft, steps=24))
 
 
 class Racer:
@@ -31,26 +31,26 @@ class Racer:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.steps = session.preset.sft.steps
+        self.plan, self.rows = session.preset.sft, session.preset.batch_rows
         self.model = shipped_model("mid", session.parts)
-        self.optimizer = MuonAdamW(self.model, session.parts, Rates().scaled(*[D4.sft.rate] * 3))
+        self.optimizer = MuonAdamW(self.model, session.parts, Rates().scaled(*[self.plan.rate] * 3))
         self.ids, self.mask = rows(session, "sft")
         self.losses: list[float] = []
         self.seconds: list[float] = []
 
     def step(self) -> None:
         begun, step = time.perf_counter(), len(self.losses)
-        batch = slice(step * ROWS, (step + 1) * ROWS)
+        batch = slice(step * self.rows, (step + 1) * self.rows)
         loss = supervised_loss(self.session, self.model, self.ids[batch], self.mask[batch])
         loss.backward()
-        self.optimizer.step(1 - step / self.steps)
+        self.optimizer.step(1 - step / self.plan.steps)
         self.seconds.append(time.perf_counter() - begun)
         self.losses.append(loss.item())
 
 
-def prove(kata: Kata, console: Console, steps: int = STEPS) -> Outcome:
+def prove(kata: Kata, console: Console, preset: Preset = PRESET) -> Outcome:
     """Fine-tune twice on the same conversations, and show what the mask hid."""
-    preset = replace(D4, batch_rows=ROWS, sft=replace(D4.sft, steps=steps))
+    steps = preset.sft.steps
     parts, calls = counted(Parts(loss_mask=learner_part(kata)))
     with (
         proof_session(parts, console, preset) as session,

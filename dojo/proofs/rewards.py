@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from types import SimpleNamespace
 
@@ -17,12 +18,12 @@ from reference.engine import Sampling
 from reference.optim import MuonAdamW, Rates
 from reference.parts import Parts
 from reference.parts.provenance import counted
-from reference.presets import D4
+from reference.presets import D4, Preset
 from reference.progress import StageProgress
 from reference.shipped import shipped_model
 from reference.stages.rl import choose, policy_gradient, practice, rewards_of
 
-STEPS = 16
+PRESET = replace(D4, rl=replace(D4.rl, steps=16))
 TOLERANCE = 1e-4  # of the largest value: sums over a thousand tokens in another order
 
 
@@ -55,18 +56,18 @@ class Checked:
         self.difference = max(self.difference, ((yours - expected).abs().max() / scale).item())
 
 
-def prove(kata: Kata, console: Console, steps: int = STEPS) -> Outcome:
+def prove(kata: Kata, console: Console, preset: Preset = PRESET) -> Outcome:
     """Let the shipped fine-tuned model practise word problems, and watch its reward."""
     checked = Checked(learner_part(kata))
     parts, calls = counted(Parts(grpo=checked))
-    plan = D4.rl
+    plan = preset.rl
     rewards_seen: list[float] = []
-    with proof_session(parts, console) as session, StageProgress(kata.name, steps, 0, console) as bar:
+    with proof_session(parts, console, preset) as session, StageProgress(kata.name, plan.steps, 0, console) as bar:
         model = shipped_model("sft", parts)
         rates = Rates().scaled(plan.rates.matrix, plan.rates.embedding, plan.rates.head)
         optimizer = MuonAdamW(model, parts, rates)
         engine, problems = session.engine(model), practice(session)
-        for step in range(steps):
+        for step in range(plan.steps):
             chosen = choose(problems, plan.prompts, Random(f"proof {step}"))
             sampling = Sampling(plan.max_tokens, temperature=1.0, seed=step)
             completions = engine.complete([prompt for prompt, _ in chosen], sampling, plan.samples)
@@ -89,5 +90,5 @@ def prove(kata: Kata, console: Console, steps: int = STEPS) -> Outcome:
             f"{checked.difference:.1e} of the largest ({'rounding' if holds else 'more than rounding'})",
             f"calls of your code: {calls['grpo']:,}",
         ],
-        sentence=f"your policy loss moved the reward from {before:.2f} to {after:.2f} in {steps} steps",
+        sentence=f"your policy loss moved the reward from {before:.2f} to {after:.2f} in {plan.steps} steps",
     )

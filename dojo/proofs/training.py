@@ -20,12 +20,12 @@ from reference.model import GPT
 from reference.optim import MuonAdamW, Rates
 from reference.parts import Parts
 from reference.parts.provenance import counted
-from reference.presets import D4
+from reference.presets import D4, Preset
 from reference.progress import StageProgress
 from reference.shipped import shipped_tokenizer
 from reference.stages.training import momentum_warmup
 
-STEPS, ROWS, LENGTH = 40, 8, 128
+PRESET = replace(D4, sequence_len=128, batch_rows=8, base_steps=40)
 # Two honest versions of a part differ in the last bit of a sum, and training makes that larger with every update.
 TOLERANCE = 0.02  # nats
 
@@ -46,10 +46,10 @@ WITHOUT: dict[str, tuple[str, dict[str, Any]]] = {
 class Racer:
     """One model in training; several of them see the same batches."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, preset: Preset) -> None:
         self.parts, self.calls = counted(parts)
         tokenizer = shipped_tokenizer()
-        self.model = GPT(replace(D4, sequence_len=LENGTH).model_config(tokenizer.vocab_size), self.parts)
+        self.model = GPT(preset.model_config(tokenizer.vocab_size), self.parts)
         self.model.init_weights(seed=0)
         self.optimizer = MuonAdamW(self.model, self.parts, Rates())
         self.losses: list[float] = []
@@ -64,9 +64,10 @@ class Racer:
         self.losses.append(loss.item())
 
 
-def race(racers: list[Racer], steps: int, name: str, console: Console) -> None:
+def race(racers: list[Racer], preset: Preset, name: str, console: Console) -> None:
     """Every racer makes its update on every batch, in turns, so that what else the computer does hits all alike."""
-    loader = TokenLoader(PrimerDocuments(0), shipped_tokenizer(), ROWS, LENGTH)
+    steps = preset.base_steps
+    loader = TokenLoader(PrimerDocuments(0), shipped_tokenizer(), preset.batch_rows, preset.sequence_len)
     with StageProgress(name, steps, 0, console) as bar:
         for step in range(steps):
             batch = loader.next_batch()
@@ -75,17 +76,17 @@ def race(racers: list[Racer], steps: int, name: str, console: Console) -> None:
             bar.update(step + 1, loss=racers[0].losses[-1])
 
 
-def prove(kata: Kata, console: Console, steps: int = STEPS) -> Outcome:
+def prove(kata: Kata, console: Console, preset: Preset = PRESET) -> Outcome:
     """Train three models: with the learner's part, with the reference's, and without its idea."""
     name, members = WITHOUT[kata.name]
     original = getattr(Parts(), kata.name)
     without = SimpleNamespace(**{**vars(original), **members})
     yours, reference, bare = racers = [
-        Racer(Parts(**{kata.name: learner_part(kata)})),
-        Racer(Parts()),
-        Racer(Parts(**{kata.name: without})),
+        Racer(Parts(**{kata.name: learner_part(kata)}), preset),
+        Racer(Parts(), preset),
+        Racer(Parts(**{kata.name: without}), preset),
     ]
-    race(racers, steps, kata.name, console)
+    race(racers, preset, kata.name, console)
     console.print(
         chart("loss of base training", {"yours": yours.losses, "the reference's": reference.losses, name: bare.losses})
     )

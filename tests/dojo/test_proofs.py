@@ -12,6 +12,7 @@ from rich.console import Console
 from dojo.curriculum import KATAS, Kata, find_kata
 from dojo.proof import PROOFS
 from dojo.proofs.outcome import Outcome
+from reference.presets import override
 from reference.shipped import SHIPPED
 from tests.dojo.test_stack import answer, moved
 
@@ -19,15 +20,19 @@ pytestmark = [
     pytest.mark.timeout(300),
     pytest.mark.skipif(not SHIPPED.exists(), reason="checkpoints/ is not here; make it with nox -s checkpoints"),
 ]
-FEW = {"training": 4, "masking": 3, "rewards": 2}  # steps, where a proof trains
+SMALL = {  # settings with which a proof that trains does it in a second or two
+    "training": {"depth": "2", "base_steps": "8", "batch_rows": "4"},
+    "masking": {"batch_rows": "2", "sft.steps": "3"},
+    "rewards": {"rl.steps": "2", "rl.prompts": "4", "rl.samples": "8"},
+}
 
 
 def prove(kata: Kata) -> tuple[Outcome, str]:
     name = PROOFS[kata.name]
     printed = io.StringIO()
-    steps = {"steps": FEW[name]} if name in FEW else {}
     module = importlib.import_module(f"dojo.proofs.{name}")
-    return module.prove(kata, Console(file=printed, width=100), **steps), printed.getvalue()
+    small = {"preset": override(module.PRESET, SMALL[name])} if name in SMALL else {}
+    return module.prove(kata, Console(file=printed, width=100), **small), printed.getvalue()
 
 
 @pytest.mark.parametrize("name", [kata.name for kata in KATAS])
