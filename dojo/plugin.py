@@ -147,6 +147,14 @@ def reference(request: pytest.FixtureRequest) -> ModuleType:
     return load_kata(kata, kata.answer)
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Nobody whose tests are red waits for a stretch goal, which may compute for long; for a grade it is tried."""
+    if item.config.stash[SANDBOX] is None and item.get_closest_marker("stretch") and (kata := kata_of(item.path)):
+        failures = item.config.stash[FAILURES].get(kata.name, [])
+        if any(not failure.unwritten and not failure.load_error for failure in failures):
+            pytest.skip("a stretch goal is for when the other tests are green")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Any:
     student = getattr(item, "funcargs", {}).get("student")

@@ -15,6 +15,7 @@ from tests.tiny_run import DTYPE, TINY
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ANSWER = (ROOT / "reference" / "parts" / "bpe.py").read_text()
+SECONDS = 2  # that a test of the kata may compute here, so that nobody waits long for loops without end
 pytestmark = pytest.mark.timeout(300)
 
 
@@ -28,6 +29,10 @@ class Checkout:
         for name in ("conftest.py", "pyproject.toml"):
             shutil.copy(ROOT / name, root)
         self.file = root / "katas" / "bpe" / "bpe.py"
+        tests = self.file.with_name("test_bpe.py")
+        source = tests.read_text()
+        assert "pytest.mark.seconds(5)" in source
+        tests.write_text(source.replace("pytest.mark.seconds(5)", f"pytest.mark.seconds({SECONDS})"))
         for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "all"]):
             identity = ["-c", "user.name=A", "-c", "user.email=a@b"]
             subprocess.run(["git", *identity, *command], cwd=root, check=True)
@@ -196,7 +201,7 @@ def test_no_file_at_all(checkout: Checkout) -> None:
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("while True: pass", "was stopped after 5 s of computing, at line"),
+        ("while True: pass", f"was stopped after {SECONDS} s of computing, at line"),
         ("return [][3]", "IndexError: list index out of range"),
         ("import os; os.remove('katas/bpe/README.md')", "your code tried to delete katas/bpe/README.md"),
         ("print('here', ids); return []", "your code printed: here"),
@@ -222,9 +227,22 @@ def test_a_loop_costs_its_own_tests_only(checkout: Checkout) -> None:
     status, said = checkout.kata(f"{ANSWER}\n\ndef decode(ids, merges):\n    while True:\n        pass\n")
     assert status == 1
     assert "decode([256]" in said
-    assert "was stopped after 5 s of computing, at\n        line " in said
+    assert f"was stopped after {SECONDS} s of computing, at\n        line " in said
     assert "in decode: while True:" in said
     assert "39 of 51 green" in said
+
+
+def test_a_stretch_goal_is_no_test(checkout: Checkout) -> None:
+    """who misses it is green; who is red does not wait for it; to who has not written it, it says so"""
+    missed = "def train(words, size):\n    return [] if len(words) > 10_000 else _train(words, size)\n"
+    status, said = checkout.kata(f"{ANSWER}\n\n_train = train\n\n\n{missed}")
+    assert status == 0
+    assert "51 of 51 green" in said
+    assert "51 passed, 1 xfailed" in said
+    said = checkout.kata(f"{ANSWER}\n\ndef decode(ids, merges):\n    return b''\n")[1]
+    assert " passed, 1 skipped in" in said
+    said = checkout.kata(f"{ANSWER}\n\ndef train(words, size):\n    raise NotImplementedError\n")[1]
+    assert "skipped" not in said
 
 
 def test_an_error_that_names_nothing(checkout: Checkout) -> None:
