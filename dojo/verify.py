@@ -1,6 +1,7 @@
 """Proof that an exercise is good: what its tests say of the stub, the worked answer, every mistake and other answers.
 
-python -m dojo.verify KATA [FILE ...] runs them all in one process and prints what came of it, as JSON.
+python -m dojo.verify KATA [FILE ...] collects the tests once, runs them on one implementation after the other, and
+prints what came of it, as JSON.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import contextlib
 import io
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -16,12 +18,17 @@ import pytest
 
 from dojo.curriculum import ROOT, Kata, find_kata
 from dojo.mistakes import mistakes_of
-from dojo.plugin import FAILURES
+from dojo.plugin import FAILURES, STUDENT
 
 HIDDEN_SEED = "1"  # honest answers must pass on unseen cases, too
+OPTIONS = [
+    "-q", "-p", "no:cacheprovider", "-p", "no:logging",
+    "-p", "no:unraisableexception",  # it collects all garbage after a run
+    "--hidden-seed", HIDDEN_SEED,
+]  # fmt: skip
 
 
-@dataclass(eq=False)  # pytest keeps its plugins in sets
+@dataclass
 class Findings:
     """What the tests of a kata said of one implementation.
 
@@ -40,43 +47,89 @@ class Findings:
     diagnosed: list[str] = field(default_factory=list)
     said: str = ""
 
+
+@dataclass(frozen=True)
+class Subject:
+    """An implementation to be examined.
+
+    Attributes:
+        name: by which it is found in what is printed.
+        implementation: as --impl takes it.
+        without: marks of tests that are left out.
+        first: whether its tests end with the first failure.
+    """
+
+    name: str
+    implementation: str
+    without: tuple[str, ...] = ()
+    first: bool = False
+
+
+class Examiner:
+    """A plugin of pytest that runs the collected tests on every subject, as if each had a session of its own."""
+
+    def __init__(self, subjects: list[Subject]) -> None:
+        self._subjects = subjects
+        self.found: dict[str, Findings] = {}
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        if session.testsfailed:
+            raise session.Interrupted("the tests cannot be collected")
+        for subject in self._subjects:
+            self._now = self.found[subject.name] = Findings()
+            self._examine(session, subject)
+        return True
+
+    def _examine(self, session: pytest.Session, subject: Subject) -> None:
+        config, now = session.config, self._now
+        config.option.impl, config.stash[FAILURES] = subject.implementation, {}
+        items = [item for item in session.items if not any(map(item.get_closest_marker, subject.without))]
+        for item, following in zip(items, [*items[1:], None], strict=True):
+            if STUDENT in item.stash:
+                del item.stash[STUDENT]  # of the subject before
+            config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if now.failed and subject.first:
+                config.hook.pytest_runtest_teardown(item=item, nextitem=None)  # what its module has set up, too
+                break
+        failures = [failure for each in config.stash[FAILURES].values() for failure in each]
+        now.unwritten = [failure.test.partition("::")[2] for failure in failures if failure.unwritten]
+        if failures:
+            now.diagnosed = [mistake.name for mistake in failures[0].mistakes]
+            now.said = failures[0].text()
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         name = report.nodeid.partition("::")[2]
         if hasattr(report, "wasxfail"):
-            self.stretch.append(name)
+            self._now.stretch.append(name)
         elif report.failed:
-            self.failed.append(name)
+            self._now.failed.append(name)
         elif report.when == "call":
-            self.passed.append(name)
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        failures = [failure for each in session.config.stash[FAILURES].values() for failure in each]
-        self.unwritten = [failure.test.partition("::")[2] for failure in failures if failure.unwritten]
-        if failures:
-            self.diagnosed = [mistake.name for mistake in failures[0].mistakes]
-            self.said = failures[0].text()
+            self._now.passed.append(name)
 
 
-def examine(kata: Kata, implementation: str, *arguments: str) -> Findings:
-    """Run the tests of a kata on one implementation, in this process."""
-    findings = Findings()
-    # without the check for unraisable exceptions, which collects all garbage after each run: a third of the time
-    options = ["-q", "-p", "no:cacheprovider", "-p", "no:unraisableexception", f"--impl={implementation}", *arguments]
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        pytest.main([str(kata.folder), *options], plugins=[findings])
-    return findings
+def examine(kata: Kata, subjects: list[Subject]) -> dict[str, Findings]:
+    """Run the tests of a kata on every subject, in this process."""
+    examiner, printed = Examiner(subjects), io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        status = pytest.main([str(kata.folder), *OPTIONS, "--impl=reference"], plugins=[examiner])
+    assert status in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED), printed.getvalue()
+    return examiner.found
+
+
+def subjects_of(kata: Kata, stub: str, *others: str) -> Iterator[Subject]:
+    """The worked answer, the stub, every mistake, and the files of other answers."""
+    yield Subject("reference", "reference")
+    yield Subject("stub", stub)
+    for mistake in mistakes_of(kata):  # which the cases that a learner sees must catch
+        yield Subject(f"mistake:{mistake.name}", f"mistake:{mistake.name}", without=("hidden",), first=True)
+    for file in others:  # an honest answer may miss a stretch goal, and take long to
+        yield Subject(Path(file).stem, file, without=("stretch",))
 
 
 def main(name: str, *files: str) -> None:
     kata = find_kata(name)
     assert kata is not None
-    unseen = ("--hidden-seed", HIDDEN_SEED)
-    found = {"reference": examine(kata, "reference", *unseen), "stub": examine(kata, files[0], *unseen)}
-    for mistake in mistakes_of(kata):
-        found[f"mistake:{mistake.name}"] = examine(kata, f"mistake:{mistake.name}", "-x")
-    for file in files[1:]:
-        found[Path(file).stem] = examine(kata, file, *unseen)
+    found = examine(kata, list(subjects_of(kata, *files)))
     print(json.dumps({name: asdict(findings) for name, findings in found.items()}))
 
 
