@@ -84,6 +84,7 @@ ATTACKS = (
     Attack("24_claims_a_run", "not written yet"),
     Attack("25_skips", "SkipTest"),
     Attack("26_keeps_state", "the process that ran your code has ended"),
+    Attack("26_remembers", "RuntimeError: not yet"),
     Attack("27_signals_its_parent", "imports signal", reaches=True),
     Attack("28_floods_its_output", "was stopped after 0.5 s|was ended after 1 seconds"),
     Attack("28_prints_much", "", answer=True),
