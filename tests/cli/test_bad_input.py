@@ -40,7 +40,7 @@ from tests.cli.commands import leave, refuse
         (["chat", "--seed", "-1"], ["--seed", "-1"]),
         (["chat", "-p", ""], ["prompt is empty"]),
         (["chat", "-p", " \n"], ["prompt is empty"]),
-        (["chat"], ["There is no run in runs yet", "./noxw -s d4"]),
+        (["chat"], ["There is no run in runs yet; make one with ./noxw -s d4."]),
         (["chat", "--tag", "mine"], ["There is no run 'mine'"]),
         (["report"], ["There is no run in runs yet"]),
         (["report", "--tag", "../x"], ["'../x'"]),

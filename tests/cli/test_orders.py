@@ -215,10 +215,9 @@ def test_no_command_shows_the_help() -> None:
     ("arguments", "sentence"),
     [
         (["d5"], "No such command 'd5'; see python -m reference --help."),
-        (["chat"], "There is no run in runs yet; make one with ./noxw -s d4."),
         (["d4", "--data", b"\xff"], "There is no data at \\udcff; name a directory of .parquet, .txt or .md files."),
     ],
-    ids=["d5", "chat", "not UTF-8"],
+    ids=["d5", "not UTF-8"],
 )
 def test_a_process_that_is_refused(home: Path, arguments: list[str | bytes], sentence: str) -> None:
     """As the shell sees it: the sentence on standard error, nothing on standard output, status 2."""
