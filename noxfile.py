@@ -200,6 +200,7 @@ def lint(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the project's lint and tests, and rustbpe's where there is Rust (-- takes pytest's arguments)."""
     workers = str(min(os.cpu_count() or 1, MOST_WORKERS))
-    pytest = ("-m", "pytest", "-p", "xdist", "-n", workers, *session.posargs)
+    shared = ("-p", "xdist", "-n", workers, "--dist", "loadfile", "--no-loadscope-reorder")  # see tests/conftest.py
+    pytest = ("-m", "pytest", *shared, *session.posargs)
     threads = os.environ.get("OMP_NUM_THREADS", "1")
     check({**LINT, "pytest": pytest, "rustbpe": ("rustbpe/crate.py", "test")}, OMP_NUM_THREADS=threads)

@@ -14,6 +14,30 @@ settings.load_profile("ci")  # the same examples every time, and no deadline tha
 pytest.register_assert_rewrite("tests.tiny_run")
 
 
+# The files that take longest, the longest first: several processes share the tests by files, and none is to come last.
+LONGEST = (
+    "test_run_full.py",
+    "test_exercises.py",
+    "test_attacks.py",
+    "test_learner.py",
+    "test_grade.py",
+    "test_proofs.py",
+    "test_clock.py",
+    "test_brought_along.py",
+    "test_pipeline.py",
+    "test_going_on.py",
+    "test_run.py",
+    "test_scale.py",
+    "test_torchrun.py",
+    "test_sandbox.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
     from tests.tiny_run import Whole, go
