@@ -1,7 +1,7 @@
 """Proof that an exercise is good: what its tests say of the stub, the worked answer, every mistake and other answers.
 
-python -m dojo.verify KATA [FILE ...] collects the tests once, runs them on one implementation after the other, and
-prints what came of it, as JSON.
+python -m dojo.verify reads from its standard input which katas and files to examine, collects each kata's tests once,
+runs them on one implementation after the other, and prints what came of it, as JSON.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -126,13 +127,17 @@ def subjects_of(kata: Kata, stub: str, *others: str) -> Iterator[Subject]:
         yield Subject(Path(file).stem, file, without=("stretch",))
 
 
-def main(name: str, *files: str) -> None:
-    kata = find_kata(name)
-    assert kata is not None
-    found = examine(kata, list(subjects_of(kata, *files)))
-    print(json.dumps({name: asdict(findings) for name, findings in found.items()}))
+def main() -> None:
+    """Examine the katas of the JSON object on standard input, kata -> [stub, other answers ...], and print the same."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, files in json.load(sys.stdin).items():
+        kata = find_kata(name)
+        assert kata is not None
+        examined = examine(kata, list(subjects_of(kata, *files)))
+        found[name] = {subject: asdict(findings) for subject, findings in examined.items()}
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
-    main(*sys.argv[1:])
+    main()

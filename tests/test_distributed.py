@@ -19,7 +19,7 @@ from reference.parts import Parts
 from tests.tiny_run import needs_signals
 from tests.worlds import ended, in_world, said
 
-pytestmark = [needs_signals, pytest.mark.timeout(240)]
+pytestmark = needs_signals
 
 # 8 matrices of 48x48, 2 each of 192x48 and 48x192; 64 rows of embedding and head: 3 divides none of these
 CONFIG = GPTConfig(vocab_size=64, n_layer=2, n_head=4, n_kv_head=4, n_embd=48, sequence_len=16)

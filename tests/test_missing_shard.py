@@ -17,7 +17,7 @@ from tests.test_scale import go, train
 from tests.tiny_run import needs_signals, numbers
 from tests.worlds import ended, said
 
-pytestmark = [needs_signals, pytest.mark.timeout(300)]
+pytestmark = needs_signals
 
 FIRST, SECOND, HELD_OUT = (f"shard_{number:05d}.parquet" for number in range(3))
 DOCUMENTS, CHARACTERS = 200, 30  # of the first shard: enough for some steps, and too little for all

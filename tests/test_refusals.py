@@ -32,9 +32,6 @@ from tests.tiny_run import (
     struck,
 )
 
-pytestmark = pytest.mark.timeout(600)  # a busy machine is slow, not broken
-
-
 # Orders that cannot be carried out
 
 

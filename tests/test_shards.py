@@ -32,7 +32,7 @@ from reference.tokenizer import train_tokenizer_rust
 from tests.unruly_server import Unruly, serving
 
 ROWS = (23, 10, 7, 16, 4)  # documents in each shard
-QUICK = Downloader(attempts=3, backoff=0.001, timeout=5)
+QUICK = Downloader(attempts=3, backoff=0.001, timeout=600)
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -16,7 +16,6 @@ from tests.tiny_run import DTYPE, TINY
 ROOT = Path(__file__).resolve().parent.parent.parent
 ANSWER = (ROOT / "reference" / "parts" / "bpe.py").read_text()
 SECONDS = 2  # that a test of the kata may compute here, so that nobody waits long for loops without end
-pytestmark = pytest.mark.timeout(300)
 
 
 class Checkout:

@@ -16,10 +16,9 @@ from reference.presets import override
 from reference.shipped import SHIPPED
 from tests.dojo.test_stack import answer, moved
 
-pytestmark = [
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(not SHIPPED.exists(), reason="checkpoints/ is not here; make it with nox -s checkpoints"),
-]
+pytestmark = pytest.mark.skipif(
+    not SHIPPED.exists(), reason="checkpoints/ is not here; make it with nox -s checkpoints"
+)
 SMALL = {  # settings with which a proof that trains does it in a second or two
     "training": {"depth": "2", "base_steps": "8", "batch_rows": "4"},
     "masking": {"batch_rows": "2", "sft.steps": "3"},

@@ -39,7 +39,6 @@ def apart(ours: Tensor, theirs: Tensor) -> float:
     return ((ours.double() - theirs.double()).norm() / theirs.double().norm()).item()
 
 
-@pytest.mark.timeout(300)
 def test_the_compiled_model(gpu: torch.device) -> None:
     """Compiled and in bfloat16, loss and gradients are those of the eager model in float32, but for the rounding."""
     set_up_gpu()
@@ -105,7 +104,6 @@ def test_decoding(gpu: torch.device) -> None:
                 assert logits[place - 1, token] > logits[place - 1].max() - 0.02
 
 
-@pytest.mark.timeout(300)
 def test_memory(gpu: torch.device) -> None:
     """What the plan counts with is within 15 percent of what training holds at its most."""
     config = GPTConfig(vocab_size=65_536, n_layer=6, n_head=8, n_kv_head=8, n_embd=1024, sequence_len=2048)

@@ -36,8 +36,6 @@ SETTINGS = {
 }
 PRESET = override(replace(at_scale(2), name="d2"), SETTINGS)
 
-pytestmark = pytest.mark.timeout(600)
-
 
 class Died(Exception):
     """What happens to a process in the middle of an update."""
