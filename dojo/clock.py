@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
-WALL = 12  # a last resort: so many times as long on the wall's clock, for code that is neither at work nor at rest
+WALL = 24  # a last resort: so many times as long on the wall's clock, for code that is neither at work nor at rest
 TICKS = 10  # looks at the clock in the time allowed
 STILL, LONGEST_REST = 0.0005, 5  # so many looks one after the other at a process that has computed less than this
 MOST_CATCHES = 20

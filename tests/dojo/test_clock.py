@@ -35,8 +35,8 @@ def compute(seconds: float = 1e9) -> None:
 def idle() -> None:
     """Neither work nor rest, for ever."""
     while True:
-        time.sleep(0.02)
-        compute(0.0007)
+        time.sleep(0.03)
+        compute(0.0006)
 
 
 @pytest.fixture(autouse=True)

@@ -80,9 +80,9 @@ def test_the_stub_earns_nothing(runner: Runner, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def both_ways(runner: Runner, tmp_path_factory: pytest.TempPathFactory) -> tuple[SubmissionResult, SubmissionResult]:
-    """Three katas with a known mistake in each, graded twice: in one order, and then in the other."""
+    """Two katas with a known mistake in each, graded twice: in one order, and then in the other."""
     folder = tmp_path_factory.mktemp("mistaken")
-    katas = [kata_of(name) for name in ("grpo", "tools", "rmsnorm")]
+    katas = [kata_of(name) for name in ("tools", "rmsnorm")]
     files = {kata.name: mistaken(kata, mistakes_of(kata)[0].name, folder / f"{kata.name}.py") for kata in katas}
     one = grade_submission("x", files, katas, hidden_seed=3, runner=runner)
     return one, grade_submission("x", files, katas[::-1], hidden_seed=3, runner=runner)
@@ -146,7 +146,7 @@ def test_a_grader_that_cannot_start(tmp_path: Path) -> None:
 def test_the_same_points_in_any_order(both_ways: tuple[SubmissionResult, SubmissionResult]) -> None:
     """repeated, and in another order, every test of every kata earns the same"""
     earned = [{(kata.name, test.name): test.earned for kata in run.katas for test in kata.tests} for run in both_ways]
-    assert 0 < sum(earned[0].values()) < 300
+    assert 0 < sum(earned[0].values()) < 200
     assert earned[0] == earned[1]
 
 
