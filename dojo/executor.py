@@ -10,7 +10,7 @@ import contextlib
 import linecache
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 from dojo.clock import Clock, TooLong
 from dojo.curriculum import Kata
 from dojo.guard import guarded
-from dojo.meta import paid_for
+from dojo.meta import odd_globals
 from dojo.values import PLAIN, Codec, Handle, copied, is_tensor, mapped, mutables_in, same, tensors_in
 
 SECONDS = 60.0  # that code may compute where nobody says another time
@@ -245,21 +245,3 @@ def frames_in(file: str | None, error: BaseException) -> tuple[str, ...]:
             line = line or code.co_firstlineno  # between two lines there is none
             found.append(f"line {line}, in {code.co_name}: {linecache.getline(file, line).strip()}")
     return tuple(found)
-
-
-@contextlib.contextmanager
-def odd_globals(clock: Clock | None = None) -> Iterator[None]:
-    """Every global that a part must not depend on has an unusual value.
-
-    Args:
-        clock: counts what is computed in it, but for what torch needs once before it can compute on the meta device.
-    """
-    torch = sys.modules["torch"]
-    dtype = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    try:
-        # on the meta device nothing has a value: a tensor made there by default does not go unnoticed
-        with torch.device("meta"), paid_for(clock), torch.autocast("cpu", dtype=torch.bfloat16):
-            yield
-    finally:
-        torch.set_default_dtype(dtype)

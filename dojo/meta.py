@@ -1,4 +1,4 @@
-"""What torch does once before it computes on the meta device: it imports its compiler, for seconds."""
+"""Unusual global settings, on which nothing may depend, and what torch does once before it computes under them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,26 @@ from dojo.values import tensors_in
 
 
 @contextlib.contextmanager
+def odd_globals(clock: Clock | None = None) -> Iterator[None]:
+    """Every global that a part must not depend on has an unusual value.
+
+    Args:
+        clock: counts what is computed in it, but for what torch needs once before it can compute on the meta device.
+    """
+    torch = sys.modules["torch"]
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        # on the meta device nothing has a value: a tensor made there by default does not go unnoticed
+        with torch.device("meta"), paid_for(clock), torch.autocast("cpu", dtype=torch.bfloat16):
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+
+
+@contextlib.contextmanager
 def paid_for(clock: Clock | None) -> Iterator[None]:
-    """While this lasts, whoever computes with a tensor on the meta device first has the import for free."""
+    """While this lasts, whoever computes on the meta device first has the import of torch's compiler for free."""
     torch = sys.modules["torch"]  # not imported here: some katas answer without it
     if clock is None or "torch._dynamo" in sys.modules:
         yield
