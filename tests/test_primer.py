@@ -153,7 +153,7 @@ def test_every_worked_answer_is_right():
 
 
 def test_every_answer_given_in_a_chat_passes_its_own_check(held_out):
-    """the worked answer of each example counts as right, and the answer of its neighbour does not"""
+    """the worked answer of each example counts as right, and the answer of its neighbor does not"""
     for task in held_out.values():
         texts = [
             text_of({"messages": example.conversation["messages"][1:]}).replace("\n", " ") for example in task.examples
